@@ -1,0 +1,166 @@
+# moonwire: builds the program, runs its tests, installs it. `make help` lists what there is to ask for.
+# Everything made here lies under build/<mode>/ (and spec/node_modules): release, or the sanitizers' names.
+# SPDX-License-Identifier: MIT
+
+# --- yours to set: on the command line, or in the environment ---------------------------------------------------------
+
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+LDFLAGS  ?=
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+SANITIZE ?=# e.g. address,undefined
+ARGS     ?=# what `run`, `test` and `bench` hand to their script
+V        ?=# 1 shows the whole commands
+
+# --- the project's own ------------------------------------------------------------------------------------------------
+
+# All cores, unless told otherwise; `make clean all` must keep its order.
+ifeq ($(filter -j%,$(MAKEFLAGS))$(filter clean,$(MAKECMDGOALS)),)
+MAKEFLAGS += --jobs=$(shell nproc)
+endif
+
+comma        := ,
+sanitizers   := address,undefined
+mode_of       = $(subst $(comma),-,$(1))
+mode         := $(if $(SANITIZE),$(call mode_of,$(SANITIZE)),release)
+program      := build/$(mode)/moonwire
+test_modes   := $(if $(SANITIZE),$(mode),release $(call mode_of,$(sanitizers)))
+check_modes  := check-gcc check-clang
+
+sources      := $(sort $(wildcard src/*.c src/*/*.c))
+native_tests := $(sort $(wildcard spec/native/*_test.c))
+c_files      := $(sources) $(native_tests) $(sort $(wildcard src/*.h src/*/*.h spec/native/*.h))
+lua_files    := $(shell find lua -name '*.lua' 2>/dev/null | sort)
+examples     := $(shell find examples -type f -not -path '*/.*' 2>/dev/null | sort)
+
+# These ask pkg-config once, and only when something is compiled: by then `run` and `test` have installed it.
+once          = $(eval $(1) := $(2))$($(1))
+packages     := lua5.4 lua5.4-luv libuv libwebsockets libssl libcrypto zlib
+pkg_cflags    = $(call once,pkg_cflags,$(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packages))))
+pkg_libs      = $(call once,pkg_libs,$(filter-out -llua%,$(shell pkg-config --libs $(packages))))
+
+warnings     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+cppflags     := -D_GNU_SOURCE -Isrc
+# Lua comes from the archive, whole and exported: the modules that scripts load (cjson, lfs …) must find this Lua and no
+# other. Static it is also measurably faster than behind the procedure linkage table.
+ldflags       = -rdynamic -Wl,--as-needed
+libraries     = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a $(pkg_libs) -lm -ldl -lpthread
+
+installed_lua := $(DESTDIR)$(PREFIX)/share/moonwire/lua
+installed_app := $(DESTDIR)$(PREFIX)/share/moonwire
+bin_dir       := $(DESTDIR)$(PREFIX)/bin
+
+# `run` and `test` first install what they miss from the system's packages; the other targets never do.
+needs := $(if $(filter run,$(MAKECMDGOALS)),build) $(if $(filter test,$(MAKECMDGOALS)),build test)
+ifneq ($(strip $(needs)),)
+ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),)
+$(shell src/bootstrap need $(needs) >&2)
+ifneq ($(.SHELLSTATUS),0)
+$(error packages are missing, see above)
+endif
+endif
+endif
+
+# --- what to ask for --------------------------------------------------------------------------------------------------
+
+.DEFAULT_GOAL := all
+.PHONY: all run test check format bench install uninstall clean help native specs check-c check-lua
+.DELETE_ON_ERROR:
+
+all: $(program) ## build the program (default); SANITIZE=address,undefined builds it with checks
+
+run: $(program) ## install what is missing, build, and run the chat server
+	$(program) examples/chat/server.lua $(ARGS)
+
+test: native specs ## install what is missing, build, and run every test, plain and under sanitizers
+
+check: check-c check-lua ## compile with gcc and clang, no warning allowed; static analysis; style
+
+format: ## lay out the C files (and the Lua files, where stylua is installed)
+	clang-format -i $(c_files)
+	if command -v stylua >/dev/null; then stylua lua spec examples; fi
+
+bench: $(program) ## measure the speed of this machine's build
+	$(program) spec/bench/run.lua $(ARGS)
+
+install: build/release/moonwire ## copy everything below PREFIX (/usr/local); DESTDIR is put in front
+	install -D -m 755 $< $(bin_dir)/moonwire
+	for f in $(lua_files:lua/%=%); do install -D -m 644 "lua/$$f" "$(installed_lua)/$$f" || exit; done
+	for f in $(examples); do install -D -m 644 "$$f" "$(installed_app)/$$f" || exit; done
+
+uninstall: ## remove what install copied
+	rm -f $(bin_dir)/moonwire $(lua_files:lua/%=$(installed_lua)/%) $(examples:%=$(installed_app)/%)
+	if [ -d $(installed_app) ]; then find $(installed_app) -depth -type d -empty -delete; fi
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target text; do \
+	    printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+# --- building ---------------------------------------------------------------------------------------------------------
+
+modes := $(sort release $(mode) $(call mode_of,$(sanitizers)) $(check_modes))
+
+sanitize = $(if $(1),-fsanitize=$(1) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+build/$(call mode_of,$(sanitizers))/%: mode_flags = $(call sanitize,$(sanitizers))
+ifneq ($(SANITIZE),)
+build/$(mode)/%:    mode_flags = $(call sanitize,$(SANITIZE))
+endif
+build/check-gcc/%:   compiler = gcc
+build/check-clang/%: compiler = clang
+build/check-gcc/% build/check-clang/%: mode_flags = -Werror
+
+compiler   = $(CC)
+mode_flags =
+show       = $(if $(V),,@echo '  $(1) $@' &&)
+compile    = $(compiler) -std=gnu11 $(cppflags) $(pkg_cflags) $(CPPFLAGS) $(CFLAGS) $(warnings) $(mode_flags)
+link       = $(compiler) $(CFLAGS) $(mode_flags) $(ldflags) $(LDFLAGS)
+
+define rules_of_mode
+build/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$$(call show,cc)   $$(compile) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/moonwire: $(sources:%.c=build/$(1)/%.o)
+	$$(call show,link) $$(link) -o $$@ $$^ $$(libraries)
+
+$(native_tests:spec/native/%.c=build/$(1)/spec/%): build/$(1)/spec/%: \
+    build/$(1)/spec/native/%.o $(patsubst %.c,build/$(1)/%.o,$(filter-out src/main.c,$(sources)))
+	@mkdir -p $$(@D)
+	$$(call show,link) $$(link) -o $$@ $$^ $$(libraries)
+endef
+$(foreach m,$(modes),$(eval $(call rules_of_mode,$(m))))
+
+.SECONDARY:
+-include $(foreach m,$(modes),$(patsubst %.c,build/$(m)/%.d,$(sources) $(native_tests)))
+
+# --- testing ----------------------------------------------------------------------------------------------------------
+
+native_programs := $(foreach m,$(test_modes),$(native_tests:spec/native/%.c=build/$(m)/spec/%))
+
+native: $(native_programs)
+	@for t in $(native_programs); do echo "$$t"; "$$t" || exit; done
+
+# Plain first, as it fails faster. The interpreter is our own program: specs wait for their events on its loop.
+specs: native $(test_modes:%=build/%/moonwire) spec/node_modules/.stamp
+	@for m in $(test_modes); do \
+	    echo "build/$$m/moonwire spec/run.lua $(ARGS)"; build/$$m/moonwire spec/run.lua $(ARGS) || exit; done
+
+# The peers from npm. Exact versions stand in spec/package.json; nothing is written outside of spec/node_modules.
+spec/node_modules/.stamp: spec/package.json
+	@echo "test: fetching the npm packages of spec/package.json, which the specs talk to as independent peers"
+	cd spec && npm install --no-package-lock --no-save --no-audit --no-fund --loglevel=error
+	@touch $@
+
+check-c: $(foreach m,$(check_modes),$(patsubst %.c,build/$(m)/%.o,$(sources) $(native_tests)))
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j 2 \
+	    --suppress=missingIncludeSystem $(cppflags) $(sources) $(native_tests)
+	printf '%s\n' $(sources) $(native_tests) | \
+	    xargs -n 4 -P 2 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(cppflags) $(pkg_cflags) $(warnings)' --
+	clang-format --dry-run --Werror $(c_files)
+
+check-lua:
+	luacheck --quiet lua spec examples

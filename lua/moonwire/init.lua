@@ -1,0 +1,49 @@
+-- init.lua - `require "moonwire"`: the table that scripts use.
+-- Joins the modules beside it and owns nothing itself.
+-- SPDX-License-Identifier: MIT
+
+local app = require "moonwire.app"
+local core = require "moonwire.core"
+local fetch = require "moonwire.fetch"
+local json = require "moonwire.json"
+local options = require "moonwire.options"
+local time = require "moonwire.time"
+local upgrade = require "moonwire.upgrade"
+
+---@class moonwire
+local moonwire = {
+  version = core.version,
+  app = app.new,
+  fetch = fetch.fetch,
+  sleep = time.sleep,
+  spawn = time.spawn,
+  after = time.after,
+  every = time.every,
+  reject = upgrade.reject,
+  json = json,
+
+  -- What `ws.ready_state` can be, numbered as in browsers.
+  CONNECTING = 0,
+  OPEN = 1,
+  CLOSING = 2,
+  CLOSED = 3,
+}
+
+local LEVEL = options.one_of("error", "warning", "info")
+
+---Open a WebSocket as a client. (In a module of its own, loaded when it is first needed.)
+---@param address string
+---@param connect_options? table
+function moonwire.connect(address, connect_options)
+  return require("moonwire.client").connect(address, connect_options)
+end
+
+---Write a line to the program's log, on standard error.
+---@param level "error"|"warning"|"info"
+---@param text string
+function moonwire.log(level, text)
+  options.argument(LEVEL, level, 1, "log")
+  core.log(level, tostring(text))
+end
+
+return moonwire

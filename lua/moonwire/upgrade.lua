@@ -1,0 +1,291 @@
+-- upgrade.lua - WebSocket routes: checking what a script asks of one, and deciding about each client before the 101.
+-- Borrows core's exchange until it is accepted; from then on the connection is core's. Refusals are real HTTP answers,
+-- and after one the connection closes, because nobody knows what the client sends next.
+-- SPDX-License-Identifier: MIT
+
+local core = require "moonwire.core"
+local headers = require "moonwire.headers"
+local options = require "moonwire.options"
+local response_module = require "moonwire.response"
+local router = require "moonwire.router"
+local url = require "moonwire.url"
+
+local M = {}
+
+local SIZE_MAX = 1 << 31
+
+-- A token (RFC 9110 §5.6.2): what a subprotocol may be.
+local function protocol_name(value)
+  if type(value) ~= "string" or not value:find("^[%w!#%$%%&'%*%+%-%.%^_`|~]+$") then
+    return "must be a token (letters, digits and !#$%&'*+-.^_`|~)"
+  end
+end
+
+-- "https://chat.example:8443" as scheme, host and port, for comparing; nil when it is no origin.
+local function parse_origin(text)
+  local scheme, rest = text:match("^(%a[%w+%-%.]*)://(.+)$")
+  if not scheme then
+    return nil
+  end
+  local host, port = rest:match("^(%[[%x:%.]+%]):?(%d*)$")
+  if not host then
+    host, port = rest:match("^([%w%-%._]+):?(%d*)$")
+  end
+  scheme = scheme:lower()
+  return host and {
+    scheme = scheme,
+    host = host:lower(),
+    port = math.tointeger(tonumber(port)) or url.DEFAULT_PORTS[scheme],
+  }
+end
+
+local function origin(value)
+  if type(value) ~= "string" or (value ~= "null" and not parse_origin(value)) then
+    return "must be an origin such as \"https://example.com\""
+  end
+end
+
+local function duration(least)
+  return options.either("a number of seconds, or false", options.seconds(least), options.off)
+end
+
+local COMPRESS = options.group {
+  level = options.integer(1, 9),
+  memory = options.integer(1, 9),
+  min_bytes = options.integer(0),
+  server_no_context_takeover = options.boolean,
+  client_no_context_takeover = options.boolean,
+  server_max_window_bits = options.integer(9, 15),
+  client_max_window_bits = options.integer(9, 15),
+}
+
+local BEHAVIOUR = {
+  -- limits, passed on to core
+  max_payload = options.integer(1, SIZE_MAX),
+  max_fragments = options.integer(1, SIZE_MAX),
+  max_control_per_second = options.integer(1, 65535),
+  max_backpressure = options.integer(1, SIZE_MAX),
+  high_water = options.integer(1, SIZE_MAX),
+  slow = options.one_of("close", "drop", "latest"),
+  idle_timeout = duration(0.001),
+  ping_interval = duration(0.001),
+  pong_timeout = options.seconds(0.001),
+  close_timeout = options.seconds(0.001),
+  write_timeout = options.seconds(0.001),
+  compress = function(value)
+    if type(value) == "table" then
+      return COMPRESS(value)
+    end
+    return options.boolean(value) and "must be true, false or a table"
+  end,
+  open = options.func,
+  message = options.func,
+  drain = options.func,
+  dropped = options.func,
+  close = options.func,
+  error = options.func,
+  -- decided here
+  protocols = options.list_of(protocol_name, 1),
+  origins = function(value)
+    if value == "same-host" or value == "*" then
+      return nil
+    elseif type(value) == "string" then
+      return 'must be "same-host", "*" or a list of origins'
+    end
+    return options.list_of(origin)(value)
+  end,
+  upgrade = options.func,
+}
+local DECIDED_HERE = { "protocols", "origins", "upgrade" }
+
+-- Keep the app's account of open connections around the script's own handlers.
+local function count_connections(app, behaviour)
+  local open, close = behaviour.open, behaviour.close
+  behaviour.open = function(ws)
+    app:enter(ws)
+    if open then
+      open(ws)
+    end
+  end
+  behaviour.close = function(ws, code, reason)
+    app:leave(ws)
+    if close then
+      close(ws, code, reason)
+    end
+  end
+end
+
+---Check a behaviour and make core's route of it. Raises for anything it doesn't know.
+---@param app table
+---@param pattern string
+---@param given table
+---@param level? integer as the caller would give it to `error`, 2 by default
+---@return table value what the router keeps
+function M.compile(app, pattern, given, level)
+  level = (level or 2) + 1
+  if given == nil then
+    error("app:ws: the second argument must be a table of handlers", level)
+  end
+  local behaviour = options.check(("app:ws '%s'"):format(pattern), BEHAVIOUR, given, level)
+  if behaviour.high_water and behaviour.max_backpressure and behaviour.high_water > behaviour.max_backpressure then
+    error(("app:ws '%s': option 'high_water' must not be above 'max_backpressure'"):format(pattern), level)
+  end
+  local value = { origins = behaviour.origins or "same-host", protocols = {}, upgrade = behaviour.upgrade }
+  for _, name in ipairs(behaviour.protocols or {}) do
+    value.protocols[name] = true
+  end
+  for _, name in ipairs(DECIDED_HERE) do
+    behaviour[name] = nil
+  end
+  for _, name in ipairs { "idle_timeout", "ping_interval" } do
+    if behaviour[name] == false then
+      behaviour[name] = 0
+    end
+  end
+  behaviour.hub = app.hub
+  count_connections(app, behaviour)
+  value.core_route = core.route(behaviour)
+  return value
+end
+
+local Rejection = { __name = "moonwire.Rejection" }
+
+---What an `upgrade` handler returns to refuse a client.
+---@param status integer 300 to 599
+---@param text? string the body of the answer
+---@param extra_headers? table<string, string>
+---@return moonwire.Rejection
+function M.reject(status, text, extra_headers)
+  options.argument(options.integer(300, 599), status, 1, "reject")
+  if text ~= nil and type(text) ~= "string" then
+    error(("bad argument #2 to 'reject' (string expected, got %s)"):format(type(text)), 2)
+  end
+  return setmetatable({ status = status, text = text, headers = headers.copy(extra_headers) }, Rejection)
+end
+
+local function same_host(offered, host_header)
+  if not host_header or not offered.port then
+    return false
+  end
+  local host = parse_origin(offered.scheme .. "://" .. host_header)
+  return host ~= nil and host.host == offered.host and host.port == offered.port
+end
+
+---Whether a page of this origin may connect.
+---@param allowed "same-host"|"*"|string[]
+---@param header? string the Origin header; programs that are no browsers send none
+---@param host_header? string
+---@return boolean
+function M.is_origin_allowed(allowed, header, host_header)
+  if not header or allowed == "*" then
+    return true
+  end
+  local offered = parse_origin(header)
+  if allowed == "same-host" then
+    return offered ~= nil and same_host(offered, host_header)
+  end
+  for _, entry in ipairs(allowed) do
+    local known = parse_origin(entry)
+    if entry == header then
+      return true
+    elseif known and offered and known.scheme == offered.scheme and known.host == offered.host
+      and known.port == offered.port then
+      return true
+    end
+  end
+  return false
+end
+
+local function refuse(res, status, text, extra_headers)
+  res.keep_alive = false
+  response_module.answer(res, status, text, extra_headers)
+end
+
+-- Text from a client, fit for a log line.
+local function shown(text)
+  return (tostring(text):sub(1, 200):gsub("[%c\127-\255]", "?"))
+end
+
+-- The first subprotocol of the client's list that the route speaks.
+local function choose_protocol(offered, spoken)
+  for _, name in ipairs(offered) do
+    if spoken[name] then
+      return name
+    end
+  end
+end
+
+-- Ask the script. Returns what it decided; raises when that can't be meant.
+local function decide(value, req)
+  local protocol = choose_protocol(req.protocols, value.protocols)
+  if not value.upgrade then
+    return nil, protocol
+  end
+  local data, chosen, extra_headers = value.upgrade(req)
+  if getmetatable(data) == Rejection then
+    return data
+  elseif data ~= nil and type(data) ~= "table" then
+    error(("upgrade must return nil, a table (ws.data) or moonwire.reject(…), not a %s"):format(type(data)), 0)
+  elseif chosen ~= nil then
+    if not choose_protocol(req.protocols, { [chosen] = true }) then
+      error(("upgrade chose the subprotocol %q, which the client did not offer"):format(tostring(chosen)), 0)
+    end
+    protocol = chosen
+  end
+  local checked = {}
+  for name, text in pairs(extra_headers or {}) do
+    headers.check_name(name)
+    checked[name] = headers.check_value(name, text)
+  end
+  return data, protocol, checked
+end
+
+local function with_traceback(message)
+  return debug.traceback(tostring(message), 2)
+end
+
+---Answer an upgrade request: with a WebSocket, or with a status that says why not. May wait.
+---@param app table
+---@param exchange table core's
+---@param req moonwire.Request
+---@param res moonwire.Response
+function M.serve(app, exchange, req, res)
+  local route, params = app.router:find(router.WEBSOCKET, req.segments)
+  if not route then
+    return refuse(res, 404)
+  elseif app.closing then
+    return refuse(res, 503)
+  end
+  local ok, offered, message = exchange:handshake()
+  if not ok then
+    local extra = { ["Sec-WebSocket-Version"] = "13", Upgrade = offered == 426 and "websocket" or nil }
+    extra.Allow = offered == 405 and "GET" or nil
+    return refuse(res, offered, message and message .. "\n", extra)
+  end
+  req.params, req.protocols = params, offered
+  local value = route.value
+  if not M.is_origin_allowed(value.origins, req.headers.origin, req.headers.host) then
+    core.log("warning", ("%s: refused a page from %s, because it is not from %s; origins = { \"%s\" } would allow it")
+      :format(route.label, shown(req.headers.origin), shown(req.headers.host), shown(req.headers.origin)))
+    return refuse(res, 403, "this origin may not connect\n")
+  end
+  local fine, data, protocol, extra_headers = xpcall(decide, with_traceback, value, req)
+  if not fine then
+    core.log("error", route.label .. ": upgrade: " .. data)
+    return refuse(res, 500)
+  elseif getmetatable(data) == Rejection then
+    return refuse(res, data.status, data.text, data.headers)
+  elseif app.closing then
+    return refuse(res, 503)
+  end
+  app.on_response_done(res)
+  exchange:accept(value.core_route, {
+    data = data or {},
+    params = params,
+    request = req,
+    protocol = protocol,
+    headers = extra_headers,
+  })
+end
+
+return M

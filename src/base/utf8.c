@@ -1,0 +1,119 @@
+/* utf8.c - see utf8.h. Runs of ASCII are skipped sixteen bytes a step; whole sequences are checked in place;
+ * only a sequence cut by the end of a piece lives in the state. */
+/* SPDX-License-Identifier: MIT */
+#include "base/utf8.h"
+
+#include <string.h>
+
+enum { CONTINUATION_LOW = 0x80, CONTINUATION_HIGH = 0xbf };
+
+static const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end)
+{
+    const uint64_t high_bits = UINT64_C(0x8080808080808080);
+    uint64_t words[2];
+    while ((size_t)(end - at) >= sizeof words) {
+        memcpy(words, at, sizeof words);
+        if ((words[0] | words[1]) & high_bits)
+            break;
+        at += sizeof words;
+    }
+    while (at < end && *at < 0x80)
+        at++;
+    return at;
+}
+
+/* Sets up the state for what must follow `lead`; false when nothing may (RFC 3629 §4: C0, C1 and F5-FF never occur;
+ * the narrower bounds after E0, ED, F0 and F4 shut out overlong forms, surrogates and what lies above U+10FFFF). */
+static bool expect(struct mw_utf8 *state, uint8_t lead)
+{
+    state->low = CONTINUATION_LOW;
+    state->high = CONTINUATION_HIGH;
+    if (lead >= 0xc2 && lead <= 0xdf) {
+        state->need = 1;
+    } else if ((lead & 0xf0) == 0xe0) {
+        state->need = 2;
+        if (lead == 0xe0)
+            state->low = 0xa0;
+        else if (lead == 0xed)
+            state->high = 0x9f;
+    } else if (lead >= 0xf0 && lead <= 0xf4) {
+        state->need = 3;
+        if (lead == 0xf0)
+            state->low = 0x90;
+        else if (lead == 0xf4)
+            state->high = 0x8f;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* No byte fits between these bounds: a text that failed stays failed. */
+static bool fail(struct mw_utf8 *state)
+{
+    *state = (struct mw_utf8){.need = 1, .low = 0xff, .high = 0};
+    return false;
+}
+
+static bool is_continuation(uint8_t byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/* Steps over sequences that are there as a whole; stops at ASCII, near the end, and at anything that is wrong. */
+static const uint8_t *skip_sequences(const uint8_t *at, const uint8_t *end)
+{
+    while (end - at >= 4) {
+        uint8_t lead = at[0];
+        if (lead < 0xc2 || !is_continuation(at[1]))
+            break;
+        if (lead <= 0xdf) {
+            at += 2;
+            continue;
+        }
+        struct mw_utf8 bounds;
+        if (!is_continuation(at[2]) || !expect(&bounds, lead) || at[1] < bounds.low || at[1] > bounds.high)
+            break;
+        if (bounds.need == 3 && !is_continuation(at[3]))
+            break;
+        at += 1 + bounds.need;
+    }
+    return at;
+}
+
+bool mw_utf8_feed(struct mw_utf8 *state, const void *data, size_t len)
+{
+    if (!len)
+        return true;
+    const uint8_t *at = data;
+    const uint8_t *end = at + len;
+    for (;;) {
+        while (state->need) {
+            if (at == end)
+                return true;
+            if (*at < state->low || *at > state->high)
+                return fail(state);
+            at++;
+            state->need--;
+            state->low = CONTINUATION_LOW;
+            state->high = CONTINUATION_HIGH;
+        }
+        at = skip_sequences(skip_ascii(at, end), end);
+        if (at == end)
+            return true;
+        if (*at >= 0x80 && !expect(state, *at))
+            return fail(state);
+        at++;
+    }
+}
+
+bool mw_utf8_complete(const struct mw_utf8 *state)
+{
+    return state->need == 0;
+}
+
+bool mw_utf8_valid(const void *data, size_t len)
+{
+    struct mw_utf8 state = {0};
+    return mw_utf8_feed(&state, data, len) && mw_utf8_complete(&state);
+}

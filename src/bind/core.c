@@ -1,0 +1,105 @@
+/* core.c - see core.h. */
+/* SPDX-License-Identifier: MIT */
+#include "bind/core.h"
+
+#include <lauxlib.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "bind/client.h"
+#include "bind/exchange.h"
+#include "bind/route.h"
+#include "bind/server.h"
+#include "bind/topics.h"
+#include "bind/ws.h"
+#include "net/admission.h"
+
+static const char EXIT_HANDLERS[] = "moonwire.exit_handlers";
+
+static int core_now(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)uv_hrtime() / 1e9);
+    return 1;
+}
+
+static int core_log(lua_State *L)
+{
+    static const char *const levels[] = {"error", "warning", "info", NULL};
+    enum mw_log_level level = (enum mw_log_level)luaL_checkoption(L, 1, NULL, levels);
+
+    mw_log(level, "%s", luaL_checkstring(L, 2));
+    return 0;
+}
+
+static int core_on_exit(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, EXIT_HANDLERS);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    return 0;
+}
+
+bool mw_core_run_exit_handlers(lua_State *L)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, EXIT_HANDLERS);
+    lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_rawgeti(L, -1, i);
+        mw_task_spawn(L, 0, NULL, NULL);
+    }
+    lua_pop(L, 1);
+    return count > 0;
+}
+
+static int core_count(lua_State *L)
+{
+    const struct mw_runtime *runtime = mw_runtime_of(L);
+    lua_Integer listeners = 0;
+
+    for (const struct mw_server *server = runtime->servers; server; server = server->next)
+        listeners += server->listener != NULL;
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, listeners);
+    lua_setfield(L, -2, "listeners");
+    lua_pushinteger(L, (lua_Integer)mw_admissions_total(runtime->engine));
+    lua_setfield(L, -2, "connections");
+    lua_pushinteger(L, (lua_Integer)runtime->socket_count);
+    lua_setfield(L, -2, "websockets");
+    return 1;
+}
+
+int mw_core_open(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"now", core_now},
+        {"log", core_log},
+        {"on_exit", core_on_exit},
+        {"count", core_count},
+        {"task", mw_task_lua_spawn},
+        {"resume", mw_task_lua_resume},
+        {"listen", mw_server_listen},
+        {"route", mw_route_new},
+        {"route_update", mw_route_update},
+        {"topics", mw_hub_new},
+        {"connect", mw_client_connect},
+        {"request", mw_client_request},
+        {NULL, NULL},
+    };
+
+    mw_route_open(L);
+    mw_hub_open(L);
+    mw_ws_open(L);
+    mw_server_open(L);
+    mw_exchange_open(L);
+    mw_client_open(L);
+    luaL_newlib(L, functions);
+    lua_pushliteral(L, MW_VERSION);
+    lua_setfield(L, -2, "version");
+    /* Lua modules add methods such as send_json here. */
+    luaL_getmetatable(L, "moonwire.ws");
+    lua_getfield(L, -1, "methods");
+    lua_setfield(L, -3, "websocket_methods");
+    lua_pop(L, 1);
+    return 1;
+}

@@ -1,0 +1,38 @@
+/* route.h - the behaviour of the WebSockets of one route: handlers and settings, shared by all its connections, so that
+ * replacing them moves every live connection to new code. A route is a userdata; its WebSockets keep it alive. */
+/* SPDX-License-Identifier: MIT */
+#ifndef MW_BIND_ROUTE_H
+#define MW_BIND_ROUTE_H
+
+#include <lua.h>
+
+#include "net/connection.h"
+
+enum mw_ws_event {
+    MW_WS_OPEN,
+    MW_WS_MESSAGE,
+    MW_WS_DRAIN,
+    MW_WS_DROPPED,
+    MW_WS_PONG,
+    MW_WS_CLOSE,
+    MW_WS_ERROR,
+    MW_WS_FAILED,
+    MW_WS_EVENTS
+};
+
+struct mw_hub_box;
+
+struct mw_route {
+    struct mw_connection_settings settings;
+    int handlers[MW_WS_EVENTS]; /* registry references; LUA_NOREF: none */
+    struct mw_hub_box *hub;     /* kept alive by the route's user value; NULL: topics can't be used */
+    char name[64];              /* for the log */
+};
+
+/* core.route(behaviour) and core.route_update(route, behaviour) */
+int mw_route_new(lua_State *L);
+int mw_route_update(lua_State *L);
+struct mw_route *mw_route_check(lua_State *L, int index);
+void mw_route_open(lua_State *L);
+
+#endif

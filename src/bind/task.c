@@ -1,0 +1,271 @@
+/* task.c - see task.h.
+ * lua_resume is itself a protected call, so a handler that does not wait costs no more than one. */
+/* SPDX-License-Identifier: MIT */
+#include "bind/task.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+static struct mw_task *task_of(lua_State *L)
+{
+    return *(struct mw_task **)lua_getextraspace(L);
+}
+
+struct mw_runtime *mw_runtime_of(lua_State *L)
+{
+    return task_of(L)->runtime;
+}
+
+void mw_task_open(struct mw_runtime *runtime, lua_State *L)
+{
+    runtime->main_task = calloc(1, sizeof *runtime->main_task);
+    if (!runtime->main_task)
+        abort();
+    *runtime->main_task = (struct mw_task){.runtime = runtime, .co = L, .ref = LUA_NOREF};
+    /* Coroutines that scripts make inherit this pointer, and so find the runtime. */
+    *(struct mw_task **)lua_getextraspace(L) = runtime->main_task;
+}
+
+void mw_task_close(struct mw_runtime *runtime)
+{
+    while (runtime->idle_tasks) {
+        struct mw_task *task = runtime->idle_tasks;
+        runtime->idle_tasks = task->next;
+        free(task);
+    }
+    free(runtime->main_task);
+}
+
+static int free_task(lua_State *L)
+{
+    /* A task that still waits when the state closes is known to nobody else. */
+    struct mw_task **box = lua_touserdata(L, 1);
+    if ((*box)->waiting)
+        free(*box);
+    return 0;
+}
+
+/* A new coroutine, anchored for good. Raises when memory is short. */
+static int new_task(lua_State *L)
+{
+    struct mw_task **result = lua_touserdata(L, 1);
+    lua_State *co = lua_newthread(L);
+    struct mw_task *task = calloc(1, sizeof *task);
+
+    if (!task)
+        return luaL_error(L, "not enough memory");
+    task->runtime = mw_runtime_of(L);
+    task->co = co;
+    *(struct mw_task **)lua_getextraspace(co) = task;
+    task->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    struct mw_task **box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = task;
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, free_task);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+    *result = task;
+    return 0;
+}
+
+static struct mw_task *acquire(struct mw_runtime *runtime)
+{
+    struct mw_task *task = runtime->idle_tasks;
+
+    if (task) {
+        runtime->idle_tasks = task->next;
+        return task;
+    }
+    lua_State *L = runtime->lua;
+    lua_pushcfunction(L, new_task);
+    lua_pushlightuserdata(L, &task);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        mw_log(MW_LOG_ERROR, "no coroutine for a handler: %s", lua_tostring(L, -1));
+        lua_pop(L, 1);
+        return NULL;
+    }
+    return task;
+}
+
+static void release(struct mw_task *task)
+{
+    task->waiting = false;
+    lua_settop(task->co, 0);
+    task->next = task->runtime->idle_tasks;
+    task->runtime->idle_tasks = task;
+}
+
+/* Message and traceback of the failed coroutine at light userdata 1; strings are made under protection. */
+static int describe(lua_State *L)
+{
+    lua_State *co = lua_touserdata(L, 1);
+    const char *message = lua_tostring(co, -1);
+
+    if (!message && luaL_getmetafield(co, -1, "__tostring") != LUA_TNIL) {
+        lua_pop(co, 1);
+        message = luaL_tolstring(co, -1, NULL);
+    }
+    if (!message)
+        message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(co, -1));
+    luaL_traceback(L, co, message, 0);
+    return 1;
+}
+
+static void fail(struct mw_task *task, mw_task_done done, void *arg)
+{
+    lua_State *L = task->runtime->lua;
+    int top = lua_gettop(L);
+
+    lua_pushcfunction(L, describe);
+    lua_pushlightuserdata(L, task->co);
+    lua_pcall(L, 1, 1, 0);
+    const char *text = lua_tostring(L, -1);
+    lua_resetthread(task->co);
+    release(task);
+    if (done) {
+        done(arg, text ? text : "an error without a message");
+    } else {
+        mw_log(MW_LOG_ERROR, "%s", text ? text : "an error without a message");
+        mw_runtime_of(L)->failed = true;
+    }
+    lua_settop(L, top);
+}
+
+/* Starts or continues a task with `nargs` values on its stack. */
+static void run(struct mw_task *task, int nargs)
+{
+    int results = 0;
+
+    task->waiting = false;
+    int status = lua_resume(task->co, task->runtime->lua, nargs, &results);
+    if (status == LUA_YIELD) {
+        lua_pop(task->co, results);
+        task->waiting = true;
+        return;
+    }
+    mw_task_done done = task->done;
+    void *arg = task->arg;
+    if (status != LUA_OK) {
+        fail(task, done, arg);
+        return;
+    }
+    release(task);
+    if (done)
+        done(arg, NULL);
+}
+
+void mw_task_call(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg)
+{
+    struct mw_task *task = acquire(runtime);
+
+    if (!task) {
+        if (done)
+            done(arg, "not enough memory");
+        return;
+    }
+    task->done = done;
+    task->arg = arg;
+    lua_pushcfunction(task->co, entry);
+    lua_pushlightuserdata(task->co, argument);
+    run(task, 1);
+}
+
+static int invoked(lua_State *L, int status, lua_KContext context)
+{
+    (void)L;
+    (void)status;
+    (void)context;
+    return 0;
+}
+
+int mw_task_invoke(lua_State *L, int nargs)
+{
+    lua_callk(L, nargs, 0, 0, invoked);
+    return 0;
+}
+
+void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg)
+{
+    struct mw_task *task = acquire(mw_runtime_of(L));
+
+    if (!task || !lua_checkstack(task->co, nargs + 1)) {
+        lua_pop(L, nargs + 1);
+        if (done)
+            done(arg, "not enough memory");
+        return;
+    }
+    task->done = done;
+    task->arg = arg;
+    lua_xmove(L, task->co, nargs + 1);
+    run(task, nargs);
+}
+
+void mw_waiter_set(struct mw_waiter *waiter, lua_State *L)
+{
+    if (!lua_isyieldable(L))
+        luaL_error(L, "this call waits, and can't be made here (outside a task, or inside a C function)");
+    if (waiter->co)
+        luaL_error(L, "another task already waits here");
+    lua_pushthread(L);
+    waiter->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    waiter->co = L;
+}
+
+/* Continues any coroutine: a task, or one that a script made itself. */
+static void resume(lua_State *co, int nargs)
+{
+    struct mw_task *task = task_of(co);
+    int results = 0;
+
+    if (task->co == co) {
+        run(task, nargs);
+        return;
+    }
+    int status = lua_resume(co, task->runtime->lua, nargs, &results);
+    if (status == LUA_OK || status == LUA_YIELD) {
+        lua_pop(co, results);
+        return;
+    }
+    luaL_traceback(task->runtime->lua, co, lua_tostring(co, -1), 0);
+    mw_log(MW_LOG_ERROR, "%s", lua_tostring(task->runtime->lua, -1));
+    lua_pop(task->runtime->lua, 1);
+    task->runtime->failed = true;
+}
+
+void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg)
+{
+    lua_State *co = waiter->co;
+    int ref = waiter->ref;
+
+    if (!co)
+        return;
+    waiter->co = NULL;
+    lua_State *L = mw_runtime_of(co)->lua;
+    int nargs = push(co, arg);
+    resume(co, nargs);
+    luaL_unref(L, LUA_REGISTRYINDEX, ref);
+}
+
+int mw_task_lua_resume(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, 1);
+    int nargs = lua_gettop(L) - 1;
+
+    luaL_argexpected(L, co, 1, "coroutine");
+    luaL_argcheck(L, lua_status(co) == LUA_YIELD, 1, "a coroutine that waits is expected");
+    if (!lua_checkstack(co, nargs))
+        return luaL_error(L, "too many arguments to resume");
+    lua_xmove(L, co, nargs);
+    resume(co, nargs);
+    return 0;
+}
+
+int mw_task_lua_spawn(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    mw_task_spawn(L, lua_gettop(L) - 1, NULL, NULL);
+    return 0;
+}

@@ -1,0 +1,54 @@
+/* task.h - the one way into a script: every handler runs in a pooled coroutine, protected, and may wait.
+ * A task that ends gives its coroutine back; one that waits keeps it until it is resumed. */
+/* SPDX-License-Identifier: MIT */
+#ifndef MW_BIND_TASK_H
+#define MW_BIND_TASK_H
+
+#include <lua.h>
+#include <stdbool.h>
+
+#include "moonwire.h"
+
+/* `error` is NULL, or a message with a traceback through the coroutine. */
+typedef void (*mw_task_done)(void *arg, const char *error);
+
+struct mw_task {
+    struct mw_runtime *runtime;
+    lua_State *co;
+    mw_task_done done; /* NULL: errors are logged and make the exit code 1 */
+    void *arg;
+    struct mw_task *next;
+    int ref;
+    bool waiting;
+};
+
+/* Makes `L` a state that knows its runtime. */
+void mw_task_open(struct mw_runtime *runtime, lua_State *L);
+void mw_task_close(struct mw_runtime *runtime);
+struct mw_runtime *mw_runtime_of(lua_State *L);
+
+/* Runs entry(argument as light userdata) in a task of its own. `entry` pushes what it calls, so that running out of
+ * memory meanwhile is an error of the task; it ends with `return mw_task_invoke(L, nargs)`. `argument` need not outlive
+ * the call. `done` is called exactly once, perhaps before this returns. */
+void mw_task_call(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg);
+/* Calls the function below `nargs` arguments, without results; the callee may wait. */
+int mw_task_invoke(lua_State *L, int nargs);
+/* Runs the function below `nargs` arguments on top of L's stack, popping them. */
+void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg);
+
+/* A place where a coroutine waits. */
+struct mw_waiter {
+    lua_State *co; /* NULL: nobody */
+    int ref;
+};
+
+/* Raises when `L` can't wait (the main state, or a C function is in between); the caller then returns lua_yield(L, 0). */
+void mw_waiter_set(struct mw_waiter *waiter, lua_State *L);
+/* Continues the waiting coroutine with push(co, arg) results. Nobody waits: nothing happens. */
+void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg);
+/* core.resume(co, …) */
+int mw_task_lua_resume(lua_State *L);
+/* core.task(fn, …) */
+int mw_task_lua_spawn(lua_State *L);
+
+#endif

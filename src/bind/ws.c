@@ -1,0 +1,355 @@
+/* ws.c - see ws.h: how events reach handlers, in order, and how a box lives and ends. ws_methods.c has what scripts call. */
+/* SPDX-License-Identifier: MIT */
+#include "bind/ws.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "bind/topics.h"
+
+enum { PENDING_MESSAGES_MAX = 1024 };
+
+enum pending_kind { PENDING_TEXT, PENDING_BINARY, PENDING_CLOSE };
+
+struct mw_ws_pending {
+    struct mw_ws_pending *next;
+    enum pending_kind kind;
+    unsigned code; /* PENDING_CLOSE */
+    size_t len;
+    char data[];
+};
+
+/* What an entry function needs, on the C stack of whoever starts the task. */
+struct event {
+    struct mw_ws *ws;
+    enum mw_ws_event event;
+    const char *data;
+    size_t len;
+    bool text;
+    unsigned code;
+    const char *extra;
+};
+
+static void continue_pending(struct mw_ws *ws);
+
+/* ---- handlers ---- */
+
+/* Pushes handler and box; false when the route has no such handler. */
+static bool push_handler(lua_State *L, const struct event *event)
+{
+    int ref = event->ws->route->handlers[event->event];
+
+    if (ref == LUA_NOREF)
+        return false;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, event->ws->ref);
+    return true;
+}
+
+static int enter(lua_State *L)
+{
+    const struct event *event = lua_touserdata(L, 1);
+    int nargs = 1;
+
+    lua_settop(L, 0);
+    if (!push_handler(L, event))
+        return 0;
+    switch (event->event) {
+    case MW_WS_MESSAGE:
+        lua_pushlstring(L, event->data, event->len);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, event->text ? event->ws->runtime->text_ref : event->ws->runtime->binary_ref);
+        nargs = 3;
+        break;
+    case MW_WS_DROPPED:
+    case MW_WS_PONG:
+        lua_pushlstring(L, event->data, event->len);
+        nargs = 2;
+        break;
+    case MW_WS_CLOSE:
+        lua_pushinteger(L, event->code);
+        lua_pushlstring(L, event->data ? event->data : "", event->len);
+        nargs = 3;
+        break;
+    case MW_WS_ERROR:
+        lua_pushstring(L, event->data);
+        nargs = 2;
+        break;
+    case MW_WS_FAILED:
+        lua_pushstring(L, event->data);
+        lua_pushstring(L, event->extra);
+        nargs = 3;
+        break;
+    case MW_WS_OPEN:
+    case MW_WS_DRAIN:
+    case MW_WS_EVENTS:
+        break;
+    }
+    return mw_task_invoke(L, nargs);
+}
+
+static void log_error(const struct mw_ws *ws, const char *error)
+{
+    mw_log(MW_LOG_ERROR, "WebSocket %lld on %s: %s", (long long)ws->id, ws->route->name, error);
+}
+
+static void error_handler_done(void *arg, const char *error)
+{
+    if (error)
+        log_error(arg, error);
+}
+
+/* A handler failed: it is logged, told to the route, and costs this connection only. */
+static void handler_failed(struct mw_ws *ws, const char *error)
+{
+    struct event event = {.ws = ws, .event = MW_WS_ERROR, .data = error};
+
+    log_error(ws, error);
+    if (ws->ref != LUA_NOREF)
+        mw_task_call(ws->runtime, enter, &event, error_handler_done, ws);
+    if (ws->connection)
+        mw_connection_fail(ws->connection, MW_CLOSE_INTERNAL, "a handler failed");
+}
+
+static void side_handler_done(void *arg, const char *error)
+{
+    if (error)
+        handler_failed(arg, error);
+}
+
+static void ordered_handler_done(void *arg, const char *error)
+{
+    struct mw_ws *ws = arg;
+
+    ws->busy = false;
+    if (error)
+        handler_failed(ws, error);
+    if (ws->pending)
+        continue_pending(ws);
+}
+
+/* Events in order: the next one runs when this handler is done. */
+static void run_ordered(const struct event *event)
+{
+    event->ws->busy = true;
+    mw_task_call(event->ws->runtime, enter, (void *)event, ordered_handler_done, event->ws);
+}
+
+void mw_ws_notify(struct mw_ws *ws, enum mw_ws_event which)
+{
+    struct event event = {.ws = ws, .event = which};
+
+    if (ws->route->handlers[which] != LUA_NOREF)
+        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
+}
+
+void mw_ws_dropped(struct mw_ws *ws, const char *data, size_t len)
+{
+    struct event event = {.ws = ws, .event = MW_WS_DROPPED, .data = data, .len = len};
+
+    if (ws->route->handlers[MW_WS_DROPPED] != LUA_NOREF)
+        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
+}
+
+/* ---- the end ---- */
+
+static void release(struct mw_ws *ws)
+{
+    if (ws->route->hub)
+        mw_hub_unsubscribe_all(&ws->route->hub->hub, &ws->subscriber);
+    mw_hub_forget_latest(ws, NULL);
+    *ws->link = ws->next;
+    if (ws->next)
+        ws->next->link = ws->link;
+    ws->link = NULL;
+    ws->runtime->socket_count--;
+    luaL_unref(ws->runtime->lua, LUA_REGISTRYINDEX, ws->ref);
+    ws->ref = LUA_NOREF;
+}
+
+static void last_handler_done(void *arg, const char *error)
+{
+    struct mw_ws *ws = arg;
+
+    ws->busy = false;
+    if (error)
+        handler_failed(ws, error);
+    release(ws);
+}
+
+static void run_close(struct mw_ws *ws, unsigned code, const char *reason, size_t len)
+{
+    struct event event = {.ws = ws, .event = MW_WS_CLOSE, .code = code, .data = reason, .len = len};
+
+    ws->busy = true;
+    mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
+}
+
+void mw_ws_failed(struct mw_ws *ws, const char *message, const char *code)
+{
+    struct event event = {.ws = ws, .event = MW_WS_FAILED, .data = message, .extra = code};
+
+    ws->busy = true;
+    mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
+}
+
+/* A box whose close handler never came to run, because the process ends. */
+void mw_ws_collect(struct mw_ws *ws)
+{
+    while (ws->pending) {
+        struct mw_ws_pending *pending = ws->pending;
+        ws->pending = pending->next;
+        free(pending);
+    }
+    mw_hub_forget_latest(ws, NULL);
+    free(ws->subscriber.list);
+}
+
+/* ---- events that wait ---- */
+
+static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code, const void *data, size_t len)
+{
+    struct mw_ws_pending *pending = malloc(sizeof *pending + len);
+
+    if (!pending) {
+        if (ws->connection)
+            mw_connection_terminate(ws->connection, MW_CLOSE_ABNORMAL, "out of memory");
+        return;
+    }
+    *pending = (struct mw_ws_pending){.kind = kind, .code = code, .len = len};
+    if (len)
+        memcpy(pending->data, data, len);
+    if (!ws->pending)
+        ws->pending_tail = &ws->pending;
+    *ws->pending_tail = pending;
+    ws->pending_tail = &pending->next;
+    ws->pending_bytes += sizeof *pending + len;
+    /* Beyond this TCP tells the peer to wait. */
+    const struct mw_connection_settings *settings = &ws->route->settings;
+    if (ws->connection && (ws->pending_bytes > settings->max_payload + settings->max_backpressure ||
+                           ws->pending_bytes > PENDING_MESSAGES_MAX * sizeof *pending + settings->max_backpressure))
+        mw_connection_pause(ws->connection, true);
+}
+
+static void continue_pending(struct mw_ws *ws)
+{
+    while (ws->pending && !ws->busy) {
+        struct mw_ws_pending *pending = ws->pending;
+        ws->pending = pending->next;
+        ws->pending_bytes -= sizeof *pending + pending->len;
+        if (pending->kind == PENDING_CLOSE) {
+            run_close(ws, pending->code, pending->data, pending->len);
+            free(pending);
+            return;
+        }
+        struct event event = {.ws = ws,
+                              .event = MW_WS_MESSAGE,
+                              .data = pending->data,
+                              .len = pending->len,
+                              .text = pending->kind == PENDING_TEXT};
+        if (!ws->closing_by_hand) {
+            /* `busy` keeps the handler's end from starting this loop a second time. */
+            ws->busy = true;
+            mw_task_call(ws->runtime, enter, &event, ordered_handler_done, ws);
+        }
+        free(pending);
+    }
+    if (!ws->pending && !ws->busy && ws->connection)
+        mw_connection_pause(ws->connection, false);
+}
+
+/* ---- what the connection tells ---- */
+
+static void on_message(void *owner, const uint8_t *data, size_t len, bool text)
+{
+    struct mw_ws *ws = owner;
+    struct event event = {.ws = ws, .event = MW_WS_MESSAGE, .data = (const char *)data, .len = len, .text = text};
+
+    if (ws->busy || ws->pending)
+        push_pending(ws, text ? PENDING_TEXT : PENDING_BINARY, 0, data, len);
+    else
+        run_ordered(&event);
+}
+
+static void on_drain(void *owner)
+{
+    struct mw_ws *ws = owner;
+
+    if (ws->latest)
+        mw_hub_send_latest(ws);
+    mw_ws_notify(ws, MW_WS_DRAIN);
+}
+
+static void on_pong(void *owner, const uint8_t *data, size_t len)
+{
+    struct mw_ws *ws = owner;
+    struct event event = {.ws = ws, .event = MW_WS_PONG, .data = (const char *)data, .len = len};
+
+    if (ws->route->handlers[MW_WS_PONG] != LUA_NOREF)
+        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
+}
+
+static void on_closed(void *owner, unsigned code, const char *reason, size_t len)
+{
+    struct mw_ws *ws = owner;
+
+    ws->connection = NULL;
+    if (ws->busy || ws->pending)
+        push_pending(ws, PENDING_CLOSE, code, reason, len);
+    else
+        run_close(ws, code, reason, len);
+}
+
+const struct mw_connection_events mw_ws_events = {
+    .message = on_message,
+    .drain = on_drain,
+    .pong = on_pong,
+    .closed = on_closed,
+};
+
+/* ---- birth ---- */
+
+void mw_ws_anchor(lua_State *L, int index, struct mw_ws *ws)
+{
+    struct mw_runtime *runtime = ws->runtime;
+
+    lua_pushvalue(L, index);
+    ws->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    ws->next = runtime->sockets;
+    ws->link = &runtime->sockets;
+    if (ws->next)
+        ws->next->link = &ws->next;
+    runtime->sockets = ws;
+    runtime->socket_count++;
+    ws->busy = ws->closing_by_hand = false;
+}
+
+struct mw_ws *mw_ws_new(lua_State *L, int route_index)
+{
+    struct mw_route *route = mw_route_check(L, route_index);
+    struct mw_runtime *runtime = mw_runtime_of(L);
+    struct mw_ws *ws = lua_newuserdatauv(L, sizeof *ws, MW_WS_VALUES);
+
+    memset(ws, 0, sizeof *ws);
+    ws->runtime = runtime;
+    ws->route = route;
+    ws->id = ++runtime->next_id;
+    ws->ref = LUA_NOREF;
+    luaL_setmetatable(L, "moonwire.ws");
+    lua_pushvalue(L, route_index);
+    lua_setiuservalue(L, -2, MW_WS_ROUTE);
+    mw_ws_anchor(L, lua_gettop(L), ws);
+    return ws;
+}
+
+void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint8_t *early, size_t len)
+{
+    struct event event = {.ws = ws, .event = MW_WS_OPEN};
+
+    ws->connection = connection;
+    ws->opening = NULL;
+    run_ordered(&event);
+    if (ws->connection == connection)
+        mw_connection_start(connection, early, len);
+}

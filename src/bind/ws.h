@@ -1,0 +1,63 @@
+/* ws.h - the WebSocket object of scripts: a box around one connection, server or client side.
+ * The registry anchors it while its close event is still to come; after that it stays readable and sends nothing. */
+/* SPDX-License-Identifier: MIT */
+#ifndef MW_BIND_WS_H
+#define MW_BIND_WS_H
+
+#include <lua.h>
+
+#include "bind/route.h"
+#include "bind/task.h"
+#include "hub/topics.h"
+#include "net/connection.h"
+#include "net/opening.h"
+
+struct mw_ws_pending; /* an event that waits until the handler before it is done */
+
+enum mw_ws_value { MW_WS_DATA = 1, MW_WS_FIELDS, MW_WS_ROUTE, MW_WS_VALUES = MW_WS_ROUTE };
+
+/* Policy `latest`: the newest publication of a topic, kept back until the receiver has room. */
+struct mw_ws_latest {
+    struct mw_ws_latest *next;
+    const struct mw_topic *topic; /* only compared */
+    struct mw_message *message;
+    uint32_t from;
+    uint32_t to;
+};
+
+struct mw_ws {
+    struct mw_connection *connection; /* NULL: not yet, or no more */
+    struct mw_runtime *runtime;
+    struct mw_route *route;           /* kept alive by a user value */
+    struct mw_opening *opening;       /* a client that is still connecting */
+    struct mw_subscriber subscriber;
+    struct mw_ws *next;               /* runtime->sockets */
+    struct mw_ws **link;
+    struct mw_ws_pending *pending;
+    struct mw_ws_pending **pending_tail;
+    size_t pending_bytes;
+    struct mw_ws_latest *latest;
+    int64_t id;
+    int ref;                          /* LUA_NOREF: not anchored */
+    bool busy;                        /* a handler runs or waits: the next message queues */
+    bool closing_by_hand;             /* the script closed it: messages are not delivered any more */
+};
+
+void mw_ws_open(lua_State *L);
+/* A new box on the stack, anchored, with the route's userdata at `route_index`. */
+struct mw_ws *mw_ws_new(lua_State *L, int route_index);
+struct mw_ws *mw_ws_check(lua_State *L, int index);
+/* The box (again) of a client: anchored and counted until its close event. */
+void mw_ws_anchor(lua_State *L, int index, struct mw_ws *ws);
+/* Gives the box its connection and runs the open handler, then lets bytes in. */
+void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint8_t *early, size_t len);
+/* A client that could not connect: runs the failed handler, once. */
+void mw_ws_failed(struct mw_ws *ws, const char *message, const char *code);
+void mw_ws_collect(struct mw_ws *ws);
+extern const struct mw_connection_events mw_ws_events;
+/* A publication that did not fit: runs the dropped handler. */
+void mw_ws_dropped(struct mw_ws *ws, const char *data, size_t len);
+/* Runs a handler without further arguments, outside the order of messages. */
+void mw_ws_notify(struct mw_ws *ws, enum mw_ws_event event);
+
+#endif

@@ -1,0 +1,35 @@
+/* moonwire.h - the one struct that a running moonwire is; forward declarations only. */
+/* SPDX-License-Identifier: MIT */
+#ifndef MW_MOONWIRE_H
+#define MW_MOONWIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MW_VERSION "0.1.0"
+
+struct lua_State;
+struct mw_engine;
+struct mw_server;
+struct mw_task;
+struct mw_ws;
+struct uv_loop_s;
+
+struct mw_runtime {
+    struct uv_loop_s *loop;
+    struct mw_engine *engine;
+    struct lua_State *lua;      /* the main state: callbacks start from it */
+    struct mw_task *main_task;  /* stands for the main state and for coroutines that scripts make */
+    struct mw_task *idle_tasks; /* coroutines that wait for their next handler */
+    struct mw_server *servers;  /* those still listening or serving */
+    struct mw_ws *sockets;      /* every WebSocket whose close event is still to come */
+    size_t socket_count;
+    int64_t next_id;            /* of WebSockets */
+    int text_ref;               /* "text" and "binary", interned once */
+    int binary_ref;
+    bool failed;                /* an error that nobody handled: the exit code will be 1 */
+    bool stopping;              /* told to end: nothing new is accepted */
+};
+
+#endif

@@ -1,0 +1,335 @@
+/* connection.c - see connection.h: the life of a connection, its close handshake and its deadlines.
+ * receive.c has the way in, send.c the way out. */
+/* SPDX-License-Identifier: MIT */
+#include "net/connection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { REASON_MAX = 123 };
+
+static const struct mw_socket_events socket_events = {
+    .readable = mw_connection_readable,
+    .writable = mw_connection_writable,
+};
+
+void mw_connection_settings_default(struct mw_connection_settings *settings)
+{
+    *settings = (struct mw_connection_settings){
+        .max_payload = 1 << 20,
+        .max_fragments = 16384,
+        .max_control_per_second = 100,
+        .max_backpressure = 1 << 20,
+        .high_water = 1 << 18,
+        .slow = MW_SLOW_CLOSE,
+        .ping_interval_ms = 25000,
+        .pong_timeout_ms = 8000,
+        .close_timeout_ms = 2000,
+        .write_timeout_ms = 10000,
+    };
+    mw_deflate_options_default(&settings->deflate);
+    settings->deflate.enabled = false;
+}
+
+static uint32_t now_ms(const struct mw_connection *connection)
+{
+    return (uint32_t)mw_engine_now_ms(connection->engine);
+}
+
+/* ---- deadlines ---- */
+
+/* Milliseconds until `limit_ms` have passed since `since`; 0 when they have. */
+static uint32_t left(uint32_t now, uint32_t since, uint32_t limit_ms)
+{
+    uint32_t gone = now - since;
+    return gone < limit_ms ? limit_ms - gone : 0;
+}
+
+static void arm(struct mw_connection *connection)
+{
+    const struct mw_connection_settings *settings = connection->settings;
+    uint32_t now = now_ms(connection), next = UINT32_MAX, wait;
+
+#define CONSIDER(since, limit)                                                                                        \
+    if ((limit) && (wait = left(now, since, limit)) < next)                                                            \
+        next = wait
+    if (connection->state != MW_OPEN) {
+        CONSIDER(connection->closing_ms, settings->close_timeout_ms);
+    } else if (connection->paused) {
+        /* Neither pongs nor messages can be seen now: silence says nothing about the peer. */
+    } else if (connection->awaiting_pong) {
+        CONSIDER(connection->pinged_ms, settings->pong_timeout_ms);
+    } else {
+        CONSIDER(connection->received_ms, settings->ping_interval_ms);
+    }
+    if (connection->state == MW_OPEN && !connection->paused)
+        CONSIDER(connection->message_ms, settings->idle_timeout_ms);
+    if (connection->choked)
+        CONSIDER(connection->progress_ms, settings->write_timeout_ms);
+#undef CONSIDER
+    if (next == UINT32_MAX)
+        mw_wheel_cancel(&connection->engine->wheel, &connection->timer);
+    else
+        mw_wheel_set(&connection->engine->wheel, &connection->timer, next);
+}
+
+static bool passed(uint32_t now, uint32_t since, uint32_t limit_ms)
+{
+    return limit_ms && now - since >= limit_ms;
+}
+
+static void on_timer(struct mw_wheel_node *node)
+{
+    struct mw_connection *connection =
+        (struct mw_connection *)(void *)((char *)node - offsetof(struct mw_connection, timer));
+    const struct mw_connection_settings *settings = connection->settings;
+    uint32_t now = now_ms(connection);
+
+    if (connection->state == MW_CLOSED)
+        return;
+    if (connection->choked && passed(now, connection->progress_ms, settings->write_timeout_ms)) {
+        connection->reset = true;
+        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "the peer took no bytes within the write time limit");
+        return;
+    }
+    if (connection->state == MW_CLOSING) {
+        if (passed(now, connection->closing_ms, settings->close_timeout_ms)) {
+            if (connection->close_received || connection->failed)
+                mw_connection_end(connection, connection->close_code, NULL, 0);
+            else
+                mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "no Close frame came back in time");
+            return;
+        }
+    } else if (!connection->paused) {
+        if (connection->awaiting_pong && passed(now, connection->pinged_ms, settings->pong_timeout_ms)) {
+            connection->reset = true;
+            mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "no answer to a ping in time");
+            return;
+        }
+        if (passed(now, connection->message_ms, settings->idle_timeout_ms)) {
+            mw_connection_close(connection, MW_CLOSE_GOING_AWAY, "idle for too long", 17);
+            return;
+        }
+        if (!connection->awaiting_pong && passed(now, connection->received_ms, settings->ping_interval_ms)) {
+            mw_connection_ping(connection, NULL, 0);
+            connection->awaiting_pong = true;
+            connection->pinged_ms = now;
+        }
+    }
+    arm(connection);
+}
+
+/* ---- birth and end ---- */
+
+static void run_turn(struct mw_turn_item *item)
+{
+    mw_connection_flush((struct mw_connection *)item);
+}
+
+struct mw_connection *mw_connection_new(struct mw_socket *socket, bool is_client,
+                                        const struct mw_connection_settings *settings,
+                                        const struct mw_deflate_params *params,
+                                        const struct mw_connection_events *events, void *owner)
+{
+    struct mw_connection *connection = calloc(1, sizeof *connection);
+
+    if (connection && params && params->enabled) {
+        connection->deflate = mw_deflate_new(&settings->deflate, params, !is_client, socket->engine->deflate_pool);
+        if (!connection->deflate) {
+            free(connection);
+            connection = NULL;
+        }
+    }
+    if (!connection) {
+        mw_socket_close(socket);
+        return NULL;
+    }
+    connection->turn.run = run_turn;
+    connection->timer.fire = on_timer;
+    connection->engine = socket->engine;
+    connection->socket = socket;
+    connection->settings = settings;
+    connection->events = events;
+    connection->owner = owner;
+    connection->is_client = is_client;
+    connection->state = MW_OPEN;
+    connection->received_ms = connection->message_ms = connection->progress_ms = now_ms(connection);
+    mw_socket_set_owner(socket, &socket_events, connection);
+    return connection;
+}
+
+void mw_connection_start(struct mw_connection *connection, const uint8_t *early, size_t len)
+{
+    if (connection->state == MW_CLOSED)
+        return;
+    if (len) {
+        if (!connection->assembly)
+            connection->assembly = calloc(1, sizeof *connection->assembly);
+        if (!connection->assembly || !mw_buffer_append(&connection->assembly->carry, early, len)) {
+            mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+            return;
+        }
+        mw_connection_receive_pending(connection);
+    }
+    if (connection->state == MW_CLOSED)
+        return;
+    mw_socket_want_read(connection->socket, !connection->paused);
+    arm(connection);
+}
+
+static void free_connection(struct mw_connection *connection)
+{
+    if (connection->assembly) {
+        mw_buffer_free(&connection->assembly->carry);
+        mw_buffer_free(&connection->assembly->message);
+        free(connection->assembly);
+    }
+    mw_deflate_free(connection->deflate);
+    mw_queue_clear(&connection->queue);
+    free(connection->close_reason);
+    free(connection);
+}
+
+/* The last thing that happens to a connection, at the end of a turn. */
+static void run_closed(struct mw_turn_item *item)
+{
+    struct mw_connection *connection = (struct mw_connection *)item;
+
+    connection->events->closed(connection->owner, connection->close_code, connection->close_reason,
+                               connection->close_reason_len);
+    free_connection(connection);
+}
+
+static void remember(struct mw_connection *connection, unsigned code, const char *reason, size_t len)
+{
+    connection->close_code = (uint16_t)code;
+    if (!reason)
+        return;
+    if (len > REASON_MAX)
+        len = REASON_MAX;
+    free(connection->close_reason);
+    connection->close_reason = malloc(len + 1);
+    connection->close_reason_len = 0;
+    if (connection->close_reason) {
+        memcpy(connection->close_reason, reason, len);
+        connection->close_reason_len = (uint8_t)len;
+    }
+}
+
+/* `reason` NULL keeps what is remembered. */
+void mw_connection_end(struct mw_connection *connection, unsigned code, const char *reason, size_t len)
+{
+    if (connection->state == MW_CLOSED)
+        return;
+    remember(connection, code, reason, len);
+    connection->state = MW_CLOSED;
+    mw_wheel_cancel(&connection->engine->wheel, &connection->timer);
+    if (connection->reset)
+        mw_socket_abort(connection->socket);
+    else if (connection->failed)
+        mw_socket_linger(connection->socket);
+    else
+        mw_socket_close(connection->socket);
+    mw_queue_clear(&connection->queue);
+    /* If a flush was due, the same item now brings the close event. */
+    connection->turn.run = run_closed;
+    mw_engine_at_turn_end(connection->engine, &connection->turn);
+}
+
+void mw_connection_terminate(struct mw_connection *connection, unsigned code, const char *reason)
+{
+    mw_connection_end(connection, code, reason, strlen(reason));
+}
+
+/* ---- the close handshake ---- */
+
+static void send_close(struct mw_connection *connection, unsigned code, const char *reason, size_t len)
+{
+    uint8_t payload[2 + REASON_MAX];
+    size_t size = 0;
+
+    if (code != MW_CLOSE_NO_STATUS) {
+        payload[0] = (uint8_t)(code >> 8);
+        payload[1] = (uint8_t)code;
+        if (len)
+            memcpy(payload + 2, reason, len);
+        size = len + 2;
+    }
+    connection->close_sent = true;
+    connection->state = MW_CLOSING;
+    connection->closing_ms = now_ms(connection);
+    mw_connection_send_control(connection, MW_OPCODE_CLOSE, payload, size);
+    arm(connection);
+}
+
+void mw_connection_close(struct mw_connection *connection, unsigned code, const char *reason, size_t len)
+{
+    if (connection->state != MW_OPEN)
+        return;
+    remember(connection, code, reason ? reason : "", len);
+    send_close(connection, code, reason, len);
+    /* A paused connection would never see the answer. */
+    mw_connection_pause(connection, false);
+}
+
+void mw_connection_fail(struct mw_connection *connection, unsigned code, const char *reason)
+{
+    if (connection->state == MW_CLOSED || connection->failed)
+        return;
+    connection->failed = true;
+    if (connection->close_sent) {
+        /* Our Close is on its way; there is nothing more to say. */
+        mw_connection_terminate(connection, code, reason);
+        return;
+    }
+    remember(connection, code, reason, strlen(reason));
+    send_close(connection, code, reason, strlen(reason) < REASON_MAX ? strlen(reason) : REASON_MAX);
+}
+
+void mw_connection_peer_close(struct mw_connection *connection, const uint8_t *payload, size_t len)
+{
+    unsigned code = MW_CLOSE_NO_STATUS;
+
+    if (len == 1) {
+        mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, "a Close frame with half a code");
+        return;
+    }
+    if (len >= 2) {
+        code = (unsigned)payload[0] << 8 | payload[1];
+        if (!mw_close_code_valid(code)) {
+            mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, "a close code that must not be sent");
+            return;
+        }
+        if (!mw_utf8_valid(payload + 2, len - 2)) {
+            mw_connection_fail(connection, MW_CLOSE_BAD_DATA, "a close reason that is not UTF-8");
+            return;
+        }
+    }
+    connection->close_received = true;
+    if (connection->failed)
+        return;
+    if (!connection->close_sent) {
+        remember(connection, code, len > 2 ? (const char *)payload + 2 : "", len > 2 ? len - 2 : 0);
+        send_close(connection, code, NULL, 0);
+    } else {
+        /* Both sides agree: what the peer says counts, as in a browser. */
+        remember(connection, code, len > 2 ? (const char *)payload + 2 : "", len > 2 ? len - 2 : 0);
+    }
+    mw_engine_at_turn_end(connection->engine, &connection->turn);
+}
+
+void mw_connection_pause(struct mw_connection *connection, bool on)
+{
+    if (connection->state == MW_CLOSED || connection->paused == on)
+        return;
+    connection->paused = on;
+    if (!on) {
+        connection->received_ms = connection->message_ms = now_ms(connection);
+        connection->awaiting_pong = false;
+        mw_connection_receive_pending(connection);
+    }
+    if (connection->state == MW_CLOSED)
+        return;
+    mw_socket_want_read(connection->socket, !connection->paused);
+    arm(connection);
+}

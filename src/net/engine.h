@@ -1,0 +1,73 @@
+/* engine.h - what all sockets of the process share: one epoll set inside the uv loop, the receive buffer, the timer wheel,
+ * the pool of blocks, and the end of each turn, when everything that was queued is written.
+ * Owns these; borrows the loop. Never names Lua. */
+/* SPDX-License-Identifier: MIT */
+#ifndef MW_NET_ENGINE_H
+#define MW_NET_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/message.h"
+#include "base/wheel.h"
+#include "net/deflate.h"
+
+enum { MW_RECEIVE_BUFFER = 512 * 1024 };
+
+struct mw_admissions;
+struct mw_socket;
+struct mw_wire;
+
+/* Something to be done once when the turn ends: write a queue, report a close. Embedded in its owner. */
+struct mw_turn_item {
+    struct mw_turn_item *next;
+    void (*run)(struct mw_turn_item *item);
+    bool queued;
+};
+
+struct mw_engine {
+    uv_loop_t *loop;
+    int epoll_fd;
+    uv_poll_t poll;
+    uv_check_t check;
+    uv_prepare_t prepare;
+    uv_idle_t idle;             /* runs only while `again` is not empty: the loop must not block then */
+    struct mw_wheel wheel;
+    struct mw_message_pool pool;
+    struct mw_deflate_pool *deflate_pool;
+    struct mw_turn_item *turn_head; /* in the order they were asked for */
+    struct mw_turn_item **turn_tail;
+    struct mw_socket *sockets;  /* all that are open */
+    struct mw_socket *again;    /* sockets with bytes that epoll cannot see */
+    struct mw_socket *closed;   /* freed when the batch of events is done */
+    struct mw_wire *wire;       /* libwebsockets; made when first needed */
+    size_t alive;               /* listeners, connections and attempts: they keep the loop running */
+    struct mw_admissions *admissions; /* who is connected, by address */
+    uint8_t *receive;           /* MW_RECEIVE_BUFFER bytes, used by one read at a time */
+};
+
+/* 0 or a negative errno. */
+int mw_engine_init(struct mw_engine *engine, uv_loop_t *loop);
+/* Begins closing its uv handles; run the loop, then mw_engine_free. */
+void mw_engine_close(struct mw_engine *engine);
+void mw_engine_free(struct mw_engine *engine);
+
+/* Milliseconds of the loop: the one place where the sockets' code reads the time. */
+static inline uint64_t mw_engine_now_ms(const struct mw_engine *engine)
+{
+    return uv_now(engine->loop);
+}
+
+/* Runs `item` once at the end of this turn; asked again before that, it still runs once. */
+void mw_engine_at_turn_end(struct mw_engine *engine, struct mw_turn_item *item);
+/* For items whose owner goes away. */
+void mw_engine_cancel_turn(struct mw_engine *engine, struct mw_turn_item *item);
+void mw_engine_end_turn(struct mw_engine *engine);
+
+/* Counts what must keep the process running. */
+void mw_engine_hold(struct mw_engine *engine);
+void mw_engine_release(struct mw_engine *engine);
+
+#endif

@@ -1,0 +1,214 @@
+/* send.c - the way out: frames gather in the queue, one write per connection and turn takes them all.
+ * The kernel is asked for writability only after it refused bytes. */
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+#include "base/mask.h"
+#include "net/connection.h"
+
+enum { IOV_MAX_PER_WRITE = 64, DRAIN_DIVISOR = 2 };
+
+static void mark_dirty(struct mw_connection *connection)
+{
+    /* Inside the parser the flush comes right after it, while the block is still in the cache. */
+    if (!connection->reading && !connection->choked)
+        mw_engine_at_turn_end(connection->engine, &connection->turn);
+}
+
+/* Frames `len` bytes into the queue. */
+static bool enqueue(struct mw_connection *connection, enum mw_opcode opcode, bool rsv1, const void *data, size_t len)
+{
+    uint8_t key[4];
+    size_t header = mw_frame_header_len(len, connection->is_client);
+    uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, header + len);
+
+    if (!out)
+        return false;
+    if (connection->is_client)
+        RAND_bytes(key, sizeof key);
+    mw_frame_write(out, opcode, true, rsv1, len, connection->is_client ? key : NULL);
+    if (len)
+        memcpy(out + header, data, len);
+    if (connection->is_client)
+        mw_mask(out + header, len, key, 0);
+    mw_queue_commit(&connection->queue, header + len);
+    mark_dirty(connection);
+    return true;
+}
+
+static void set_choked(struct mw_connection *connection, bool on)
+{
+    if (connection->choked == on)
+        return;
+    connection->choked = on;
+    connection->progress_ms = (uint32_t)mw_engine_now_ms(connection->engine);
+    mw_socket_want_write(connection->socket, on);
+    if (on && connection->settings->write_timeout_ms && connection->state != MW_CLOSED)
+        mw_wheel_set(&connection->engine->wheel, &connection->timer, connection->settings->write_timeout_ms);
+}
+
+/* Hands the kernel what it takes. */
+static void write_out(struct mw_connection *connection)
+{
+    struct iovec iov[IOV_MAX_PER_WRITE];
+
+    while (connection->queue.bytes && !connection->choked && !connection->deaf) {
+        int count = mw_queue_peek(&connection->queue, iov, IOV_MAX_PER_WRITE);
+        size_t offered = 0;
+        for (int i = 0; i < count; i++)
+            offered += iov[i].iov_len;
+        ssize_t done = mw_socket_write(connection->socket, iov, count);
+        if (done == MW_SOCKET_ERROR) {
+            /* Its last messages, or its Close, may still be unread: the way in finds out how it ended. */
+            connection->deaf = true;
+            mw_connection_pause(connection, false);
+            mw_socket_read_again(connection->socket);
+            return;
+        }
+        if (done > 0)
+            mw_queue_sent(&connection->queue, (size_t)done);
+        /* TLS may take one record at a time; a plain socket that took less is full. */
+        if (done < 0 || (!connection->socket->ssl && (size_t)done < offered))
+            set_choked(connection, true);
+    }
+}
+
+/* Whether `len` more bytes fit. A reader that only seems slow because nothing was written yet in this turn gets its bytes
+ * first. Under policy close a full queue is the end of the connection. */
+static bool fits(struct mw_connection *connection, size_t len)
+{
+    const struct mw_connection_settings *settings = connection->settings;
+
+    if (connection->queue.bytes + len <= settings->max_backpressure)
+        return true;
+    write_out(connection);
+    if (connection->state != MW_OPEN)
+        return false;
+    /* A message larger than the whole bound may go when nothing else waits. */
+    if (connection->queue.bytes == 0 || connection->queue.bytes + len <= settings->max_backpressure)
+        return true;
+    if (settings->slow == MW_SLOW_CLOSE)
+        mw_connection_fail(connection, MW_CLOSE_POLICY, "slow consumer");
+    return false;
+}
+
+void mw_connection_preface(struct mw_connection *connection, const void *data, size_t len)
+{
+    uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, len);
+
+    if (!out) {
+        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+        return;
+    }
+    memcpy(out, data, len);
+    mw_queue_commit(&connection->queue, len);
+    mark_dirty(connection);
+}
+
+static enum mw_send_result queued(struct mw_connection *connection)
+{
+    connection->message_ms = (uint32_t)mw_engine_now_ms(connection->engine);
+    if (connection->queue.bytes <= connection->settings->high_water)
+        return MW_SEND_QUEUED;
+    connection->want_drain = true;
+    return MW_SEND_BACKPRESSURE;
+}
+
+static enum mw_send_result refused(const struct mw_connection *connection)
+{
+    return connection->state == MW_OPEN ? MW_SEND_FULL : MW_SEND_CLOSED;
+}
+
+enum mw_send_result mw_connection_send(struct mw_connection *connection, const void *data, size_t len, bool text)
+{
+    enum mw_opcode opcode = text ? MW_OPCODE_TEXT : MW_OPCODE_BINARY;
+    struct mw_buffer packed = {0};
+    bool compress = connection->deflate && len >= connection->settings->deflate.min_bytes;
+
+    if (connection->state != MW_OPEN)
+        return MW_SEND_CLOSED;
+    if (!fits(connection, len))
+        return refused(connection);
+    if (compress) {
+        if (mw_deflate_compress(connection->deflate, data, len, &packed) != MW_DEFLATE_OK) {
+            mw_buffer_free(&packed);
+            return MW_SEND_FULL;
+        }
+        data = packed.data;
+        len = packed.len;
+    }
+    bool ok = enqueue(connection, opcode, compress, data, len);
+    mw_buffer_free(&packed);
+    return ok ? queued(connection) : MW_SEND_FULL;
+}
+
+enum mw_send_result mw_connection_share(struct mw_connection *connection, struct mw_message *message, uint32_t from,
+                                        uint32_t to)
+{
+    if (connection->state != MW_OPEN)
+        return MW_SEND_CLOSED;
+    if (!fits(connection, to - from))
+        return refused(connection);
+    if (!mw_queue_share(&connection->queue, message, from, to))
+        return MW_SEND_FULL;
+    if (connection->deflate)
+        mw_deflate_forget(connection->deflate);
+    mark_dirty(connection);
+    return queued(connection);
+}
+
+void mw_connection_send_control(struct mw_connection *connection, enum mw_opcode opcode, const void *data, size_t len)
+{
+    if (connection->state != MW_CLOSED && !enqueue(connection, opcode, false, data, len))
+        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+}
+
+enum mw_send_result mw_connection_ping(struct mw_connection *connection, const void *data, size_t len)
+{
+    if (connection->state != MW_OPEN)
+        return MW_SEND_CLOSED;
+    mw_connection_send_control(connection, MW_OPCODE_PING, data, len);
+    return MW_SEND_QUEUED;
+}
+
+void mw_connection_pong(struct mw_connection *connection, const uint8_t *payload, size_t len)
+{
+    if (connection->events->pong)
+        connection->events->pong(connection->owner, payload, len);
+}
+
+/* The queue is empty: a finished close handshake ends the connection, a drained one is told. */
+static void emptied(struct mw_connection *connection)
+{
+    if (connection->failed && connection->close_sent) {
+        mw_connection_end(connection, connection->close_code, NULL, 0);
+        return;
+    }
+    /* The server closes TCP first, the client waits for it (RFC 6455 §7.1.1). */
+    if (connection->close_sent && connection->close_received && !connection->is_client)
+        mw_connection_end(connection, connection->close_code, NULL, 0);
+}
+
+void mw_connection_flush(struct mw_connection *connection)
+{
+    if (connection->state == MW_CLOSED)
+        return;
+    write_out(connection);
+    if (!connection->queue.bytes)
+        emptied(connection);
+    if (connection->want_drain && connection->state == MW_OPEN &&
+        connection->queue.bytes <= connection->settings->high_water / DRAIN_DIVISOR) {
+        connection->want_drain = false;
+        connection->events->drain(connection->owner);
+    }
+}
+
+void mw_connection_writable(void *owner)
+{
+    struct mw_connection *connection = owner;
+
+    set_choked(connection, false);
+    mw_connection_flush(connection);
+}

@@ -1,0 +1,329 @@
+/* wire.c - see wire.h: the lws context and the one lws callback. */
+/* SPDX-License-Identifier: MIT */
+#include "net/wire.h"
+
+#include <errno.h>
+#include <libwebsockets.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/admission.h"
+#include "net/takeover.h"
+
+enum { SERVICE_BUFFER = 65536 };
+
+struct mw_wire {
+    struct lws_context *context;
+    struct mw_engine *engine;
+    struct pending *pending; /* TLS handshakes that go on */
+    int stub;
+    unsigned next_name;
+};
+
+struct mw_wire_vhost {
+    struct mw_wire *wire;
+    struct lws_vhost *lws;
+    uint32_t handshake_timeout_ms;
+    unsigned refs;
+};
+
+/* One accepted connection while lws has it; hangs on the wsi as its opaque user data. */
+struct pending {
+    struct mw_wheel_node timer; /* first */
+    struct pending *next;
+    struct pending **link;
+    struct mw_wire *wire;
+    struct lws *wsi;
+    struct mw_admission *admission;
+    mw_wire_ready ready;
+    void *owner;
+    struct mw_takeover takeover;
+    struct mw_buffer early;
+    bool taken;
+};
+
+/* ---- one connection ---- */
+
+static void drop_pending(struct pending *pending)
+{
+    struct mw_engine *engine = pending->wire->engine;
+
+    *pending->link = pending->next;
+    if (pending->next)
+        pending->next->link = pending->link;
+    mw_wheel_cancel(&engine->wheel, &pending->timer);
+    mw_buffer_free(&pending->early);
+    mw_engine_release(engine);
+    free(pending);
+}
+
+static void no_events(void *owner)
+{
+    (void)owner;
+}
+
+/* lws has let go: the connection goes on as one of ours, or is forgotten. */
+static void destroyed(struct pending *pending)
+{
+    static const struct mw_socket_events quiet = {.readable = no_events, .writable = no_events};
+    struct mw_engine *engine = pending->wire->engine;
+    struct mw_socket *socket = NULL;
+
+    if (pending->taken) {
+        mw_takeover_end(&pending->takeover);
+        socket = mw_socket_new(engine, pending->takeover.fd, pending->takeover.ssl, &quiet, NULL);
+        if (!socket) {
+            SSL_free(pending->takeover.ssl);
+            close(pending->takeover.fd);
+        }
+    }
+    if (!socket) {
+        mw_admission_leave(engine, pending->admission);
+        drop_pending(pending);
+        return;
+    }
+    socket->admission = pending->admission;
+    /* OpenSSL may hold more bytes than lws read; epoll can't see those. */
+    mw_socket_read_again(socket);
+    pending->ready(pending->owner, socket, pending->early.data, pending->early.len);
+    drop_pending(pending);
+}
+
+static void on_timeout(struct mw_wheel_node *node)
+{
+    lws_set_timeout(((struct pending *)node)->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+}
+
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+    struct pending *pending = wsi ? lws_get_opaque_user_data(wsi) : NULL;
+
+    (void)user;
+    switch (reason) {
+    case LWS_CALLBACK_RAW_RX:
+        if (!pending)
+            return -1;
+        /* Callbacks for what was already read can still follow the first. */
+        if (!mw_buffer_append(&pending->early, in, len) && !pending->taken)
+            return -1;
+        if (!pending->taken)
+            pending->taken = mw_takeover_begin(&pending->takeover, wsi, pending->wire->stub);
+        return -1;
+    case LWS_CALLBACK_WSI_DESTROY:
+        if (pending) {
+            lws_set_opaque_user_data(wsi, NULL);
+            destroyed(pending);
+        }
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *admission, mw_wire_ready ready, void *owner)
+{
+    struct mw_wire *wire = vhost->wire;
+    struct pending *pending = calloc(1, sizeof *pending);
+
+    if (!pending) {
+        mw_admission_leave(wire->engine, admission);
+        close(fd);
+        return;
+    }
+    *pending = (struct pending){.wire = wire, .admission = admission, .ready = ready, .owner = owner};
+    pending->timer.fire = on_timeout;
+    pending->next = wire->pending;
+    pending->link = &wire->pending;
+    if (pending->next)
+        pending->next->link = &pending->next;
+    wire->pending = pending;
+    mw_engine_hold(wire->engine);
+    lws_sock_file_fd_type descriptor = {.sockfd = fd};
+    struct lws_adopt_desc adopt = {
+        .vh = vhost->lws,
+        .type = (lws_adoption_type)(LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL),
+        .fd = descriptor,
+        .vh_prot_name = "moonwire",
+        .opaque = pending,
+    };
+    struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&adopt);
+    /* When it fails lws has closed the descriptor and destroyed the wsi, which ended `pending`. */
+    if (!wsi)
+        return;
+    pending->wsi = wsi;
+    if (vhost->handshake_timeout_ms)
+        mw_wheel_set(&wire->engine->wheel, &pending->timer, vhost->handshake_timeout_ms);
+}
+
+/* ---- the context ---- */
+
+/* What lws keeps on the loop for itself must not keep the process alive. */
+static void unref_new(uv_handle_t *handle, void *known)
+{
+    uv_handle_t **list = known;
+
+    for (size_t i = 0; list[i]; i++)
+        if (list[i] == handle)
+            return;
+    uv_unref(handle);
+}
+
+struct handle_list {
+    uv_handle_t **handles;
+    size_t count;
+};
+
+static void collect(uv_handle_t *handle, void *arg)
+{
+    struct handle_list *list = arg;
+
+    if (list->handles)
+        list->handles[list->count] = handle;
+    list->count++;
+}
+
+static bool create_context(struct mw_wire *wire)
+{
+    static const lws_retry_bo_t no_pings; /* all zero: lws' own validity timers are a sorted list */
+    struct handle_list known = {0};
+    void *loops[1] = {wire->engine->loop};
+    struct lws_context_creation_info info;
+
+    uv_walk(wire->engine->loop, collect, &known);
+    known.handles = calloc(known.count + 1, sizeof *known.handles);
+    if (!known.handles)
+        return false;
+    known.count = 0;
+    uv_walk(wire->engine->loop, collect, &known);
+    lws_set_log_level(0, NULL);
+    memset(&info, 0, sizeof info);
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.foreign_loops = loops;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.pt_serv_buf_size = SERVICE_BUFFER;
+    info.retry_and_idle_policy = &no_pings;
+    info.pcontext = &wire->context;
+    wire->context = lws_create_context(&info);
+    if (wire->context)
+        uv_walk(wire->engine->loop, unref_new, known.handles);
+    free(known.handles);
+    return wire->context != NULL;
+}
+
+static struct mw_wire *wire_of(struct mw_engine *engine)
+{
+    struct mw_wire *wire = engine->wire;
+
+    if (wire)
+        return wire;
+    wire = calloc(1, sizeof *wire);
+    if (!wire)
+        return NULL;
+    wire->engine = engine;
+    wire->stub = mw_takeover_stub();
+    if (wire->stub < 0 || !create_context(wire)) {
+        if (wire->stub >= 0)
+            close(wire->stub);
+        free(wire);
+        return NULL;
+    }
+    engine->wire = wire;
+    return wire;
+}
+
+/* lws tells only that something failed; a person wants to know which file and why. */
+static bool check_files(const struct mw_wire_tls *tls, char *why, size_t size)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    const char *what = NULL, *file = "";
+
+    ERR_clear_error();
+    if (!context)
+        what = "TLS can't be set up";
+    else if (access(tls->cert, R_OK))
+        what = strerror(errno), file = tls->cert;
+    else if (access(tls->key, R_OK))
+        what = strerror(errno), file = tls->key;
+    else if (SSL_CTX_use_certificate_chain_file(context, tls->cert) != 1)
+        what = "is not a PEM certificate", file = tls->cert;
+    else if (SSL_CTX_use_PrivateKey_file(context, tls->key, SSL_FILETYPE_PEM) != 1)
+        what = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH
+                   ? "does not belong to the certificate"
+                   : "is not a PEM private key",
+        file = tls->key;
+    if (what)
+        snprintf(why, size, "tls: %s%s%s", file, file[0] ? ": " : "", what);
+    SSL_CTX_free(context);
+    ERR_clear_error();
+    return !what;
+}
+
+struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct mw_wire_tls *tls, char *why, size_t size)
+{
+    static const struct lws_protocols protocols[] = {{.name = "moonwire", .callback = on_event}, {0}};
+    static const lws_retry_bo_t no_pings;
+    struct lws_context_creation_info info;
+    char name[32];
+
+    if (!check_files(tls, why, size))
+        return NULL;
+    struct mw_wire *wire = wire_of(engine);
+    struct mw_wire_vhost *vhost = wire ? calloc(1, sizeof *vhost) : NULL;
+    if (!vhost) {
+        snprintf(why, size, "tls: libwebsockets can't be set up");
+        return NULL;
+    }
+    snprintf(name, sizeof name, "tls-%u", ++wire->next_name);
+    memset(&info, 0, sizeof info);
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.protocols = protocols;
+    info.vhost_name = name;
+    info.alpn = "http/1.1";
+    info.retry_and_idle_policy = &no_pings;
+    info.ssl_cert_filepath = tls->cert;
+    info.ssl_private_key_filepath = tls->key;
+    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.ssl_options_set =
+        SSL_OP_NO_SSLv2 | SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION;
+    vhost->lws = lws_create_vhost(wire->context, &info);
+    if (!vhost->lws) {
+        snprintf(why, size, "tls: libwebsockets refused the certificate or key");
+        free(vhost);
+        return NULL;
+    }
+    vhost->wire = wire;
+    vhost->handshake_timeout_ms = tls->handshake_timeout_ms;
+    vhost->refs = 1;
+    return vhost;
+}
+
+void mw_wire_vhost_release(struct mw_wire_vhost *vhost)
+{
+    if (--vhost->refs)
+        return;
+    lws_vhost_destroy(vhost->lws);
+    free(vhost);
+}
+
+void mw_wire_close(struct mw_engine *engine)
+{
+    if (engine->wire && engine->wire->context)
+        lws_context_destroy(engine->wire->context);
+}
+
+void mw_wire_free(struct mw_engine *engine)
+{
+    struct mw_wire *wire = engine->wire;
+
+    if (!wire)
+        return;
+    /* The second call frees what the first left for the loop to finish. */
+    if (wire->context)
+        lws_context_destroy(wire->context);
+    close(wire->stub);
+    free(wire);
+    engine->wire = NULL;
+}

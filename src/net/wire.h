@@ -1,0 +1,33 @@
+/* wire.h - libwebsockets as a guest on our loop: it opens the door for TLS connections. It reads certificates, accepts,
+ * negotiates TLS and ALPN; when the first decrypted bytes come, takeover.h makes the connection ours.
+ * Owns the lws context, made when the first TLS listener needs it. */
+/* SPDX-License-Identifier: MIT */
+#ifndef MW_NET_WIRE_H
+#define MW_NET_WIRE_H
+
+#include "net/socket.h"
+
+struct mw_wire;
+struct mw_wire_vhost; /* one certificate */
+
+struct mw_wire_tls {
+    const char *cert; /* PEM file: certificate and chain */
+    const char *key;  /* PEM file */
+    uint32_t handshake_timeout_ms;
+};
+
+/* NULL with a sentence in `why`. One reference. */
+struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct mw_wire_tls *tls, char *why, size_t size);
+void mw_wire_vhost_release(struct mw_wire_vhost *vhost);
+
+/* `ready` gets the socket with the first bytes that came through it. */
+typedef void (*mw_wire_ready)(void *owner, struct mw_socket *socket, const void *early, size_t len);
+
+/* Takes over an accepted descriptor and its admission. A failed handshake ends silently, as on any web server. */
+void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *admission, mw_wire_ready ready,
+                    void *owner);
+/* Connections whose handshake goes on are dropped; then lws is destroyed. Run the loop, then mw_wire_free. */
+void mw_wire_close(struct mw_engine *engine);
+void mw_wire_free(struct mw_engine *engine);
+
+#endif

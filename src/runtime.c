@@ -1,0 +1,335 @@
+/* runtime.c - see runtime.h. */
+/* SPDX-License-Identifier: MIT */
+#include "runtime.h"
+
+#include <lauxlib.h>
+#include <luv/luv.h>
+#include <lualib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "bind/core.h"
+#include "bind/server.h"
+#include "bind/task.h"
+#include "bind/ws.h"
+#include "moonwire.h"
+#include "net/engine.h"
+#include "net/wire.h"
+
+enum { GC_PAUSE = 400, GC_STEP = 400, PATH_SIZE = 4096, DRAIN_MS = 30000 };
+
+struct process {
+    struct mw_runtime runtime;
+    struct mw_engine engine;
+    uv_loop_t loop;
+    uv_signal_t sigint;
+    uv_signal_t sigterm;
+    uv_timer_t drain;   /* how long a signal waits for open connections */
+    bool drain_over;
+    const struct mw_runtime_options *options;
+};
+
+/* ---- Lua ---- */
+
+/* Where the Lua modules are: beside the sources of the tree the program was built in, or where `make install` put them. */
+static void set_package_path(lua_State *L)
+{
+    static const char *const places[] = {"../../lua", "../share/moonwire/lua"};
+    char exe[PATH_SIZE], file[PATH_SIZE + 64];
+    ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
+
+    if (len < 0)
+        return;
+    exe[len] = '\0';
+    *strrchr(exe, '/') = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(file, sizeof file, "%s/%s/moonwire/init.lua", exe, places[i]);
+        if (access(file, R_OK) != 0)
+            continue;
+        lua_getglobal(L, "package");
+        lua_pushfstring(L, "%s/%s/?.lua;%s/%s/?/init.lua;", exe, places[i], exe, places[i]);
+        lua_getfield(L, -2, "path");
+        lua_concat(L, 2);
+        lua_setfield(L, -2, "path");
+        lua_pop(L, 1);
+        return;
+    }
+    mw_log(MW_LOG_WARNING, "moonwire's Lua modules are neither in %s/../../lua nor in %s/../share/moonwire/lua", exe, exe);
+}
+
+/* luv's callbacks are tasks like all others: they may wait, and an error in one does not end the process. */
+static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
+{
+    (void)flags;
+    if (nresults == 0) {
+        mw_task_spawn(L, nargs, NULL, NULL);
+        return 0;
+    }
+    int status = lua_pcall(L, nargs, nresults, 0);
+    if (status != LUA_OK) {
+        mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+        lua_pop(L, 1);
+        mw_runtime_of(L)->failed = true;
+        return -status;
+    }
+    return nresults == LUA_MULTRET ? lua_gettop(L) : nresults;
+}
+
+static void set_arg(lua_State *L, const struct mw_runtime_options *options)
+{
+    lua_newtable(L);
+    lua_pushstring(L, options->program);
+    lua_rawseti(L, -2, options->script ? -1 : 0);
+    if (options->script) {
+        lua_pushstring(L, options->script);
+        lua_rawseti(L, -2, 0);
+    }
+    for (int i = 0; i < options->argc; i++) {
+        lua_pushstring(L, options->argv[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setglobal(L, "arg");
+}
+
+static int open_lua(lua_State *L)
+{
+    struct process *process = lua_touserdata(L, 1);
+    struct mw_runtime *runtime = &process->runtime;
+
+    luaL_openlibs(L);
+    lua_gc(L, LUA_GCINC, GC_PAUSE, GC_STEP, 0);
+    set_package_path(L);
+    set_arg(L, process->options);
+    luv_set_loop(L, &process->loop);
+    luv_set_callback(L, luv_callback);
+    luaL_requiref(L, "luv", luaopen_luv, 0);
+    luaL_requiref(L, "moonwire.core", mw_core_open, 0);
+    lua_pop(L, 2);
+    lua_pushliteral(L, "text");
+    runtime->text_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushliteral(L, "binary");
+    runtime->binary_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+/* Text only: Lua does not check bytecode, and a wrong one can do anything. */
+static bool load_main(lua_State *L, const struct mw_runtime_options *options)
+{
+    int status;
+
+    if (options->script) {
+        status = luaL_loadfilex(L, strcmp(options->script, "-") == 0 ? NULL : options->script, "t");
+        for (int i = 0; i < options->argc && status == LUA_OK; i++)
+            lua_pushstring(L, options->argv[i]);
+    } else {
+        status = luaL_loadstring(L, "require('moonwire.repl').run()");
+    }
+    if (status == LUA_OK)
+        return true;
+    mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+    lua_pop(L, 1);
+    return false;
+}
+
+static void main_done(void *arg, const char *error)
+{
+    struct mw_runtime *runtime = arg;
+
+    if (!error)
+        return;
+    mw_log(MW_LOG_ERROR, "%s", error);
+    runtime->failed = true;
+    /* A script that fails while it sets things up must not serve half of them. */
+    runtime->stopping = true;
+    uv_stop(runtime->loop);
+}
+
+/* ---- the end ---- */
+
+static void close_handles(struct process *process)
+{
+    if (!uv_is_closing((uv_handle_t *)&process->sigint))
+        uv_close((uv_handle_t *)&process->sigint, NULL);
+    if (!uv_is_closing((uv_handle_t *)&process->sigterm))
+        uv_close((uv_handle_t *)&process->sigterm, NULL);
+    if (!uv_is_closing((uv_handle_t *)&process->drain))
+        uv_close((uv_handle_t *)&process->drain, NULL);
+}
+
+static void stop_listening(struct mw_runtime *runtime)
+{
+    struct mw_server *next;
+
+    for (struct mw_server *server = runtime->servers; server; server = next) {
+        next = server->next;
+        mw_server_close(server);
+    }
+}
+
+static void say_goodbye(struct mw_runtime *runtime)
+{
+    static const char reason[] = "the server is going away";
+
+    for (struct mw_ws *ws = runtime->sockets; ws; ws = ws->next) {
+        if (ws->connection)
+            mw_connection_close(ws->connection, MW_CLOSE_GOING_AWAY, reason, sizeof reason - 1);
+        else if (ws->opening)
+            mw_opening_cancel(ws->opening);
+    }
+}
+
+static void on_drain_over(uv_timer_t *timer)
+{
+    struct process *process = timer->data;
+
+    mw_log(MW_LOG_WARNING, "%d s after the signal %zu WebSockets are still open: they are cut off", DRAIN_MS / 1000,
+           process->runtime.socket_count);
+    process->drain_over = true;
+}
+
+/* The first signal: nothing new, good-bye to everybody, then out. The second: out. */
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct process *process = signal->data;
+    struct mw_runtime *runtime = &process->runtime;
+
+    if (runtime->stopping)
+        _exit(128 + number);
+    runtime->stopping = true;
+    stop_listening(runtime);
+    mw_core_run_exit_handlers(runtime->lua);
+    say_goodbye(runtime);
+    mw_socket_retire_all(runtime->engine, false);
+    uv_timer_start(&process->drain, on_drain_over, DRAIN_MS, 0);
+}
+
+/* Whether only what the script left behind (timers, files, processes of luv) keeps the loop alive after a signal. */
+static bool drained(const struct process *process)
+{
+    const struct mw_runtime *runtime = &process->runtime;
+    return process->drain_over || (runtime->stopping && !runtime->engine->alive && !runtime->socket_count);
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void terminate_sockets(struct mw_runtime *runtime)
+{
+    for (struct mw_ws *ws = runtime->sockets; ws; ws = ws->next) {
+        if (ws->connection)
+            mw_connection_terminate(ws->connection, MW_CLOSE_ABNORMAL, "the process ends");
+        else if (ws->opening)
+            mw_opening_cancel(ws->opening);
+    }
+}
+
+/* Sockets first, while Lua can still hear of it; then libwebsockets; then Lua, which closes luv's handles; then the rest. */
+static int shut_down(struct process *process)
+{
+    struct mw_runtime *runtime = &process->runtime;
+
+    runtime->stopping = true;
+    stop_listening(runtime);
+    terminate_sockets(runtime);
+    mw_engine_end_turn(&process->engine);
+    mw_socket_retire_all(&process->engine, true);
+    mw_engine_end_turn(&process->engine);
+    mw_wire_close(&process->engine);
+    uv_run(&process->loop, UV_RUN_NOWAIT);
+    if (runtime->lua)
+        lua_close(runtime->lua);
+    mw_task_close(runtime);
+    close_handles(process);
+    mw_engine_close(&process->engine);
+    uv_run(&process->loop, UV_RUN_NOWAIT);
+    mw_wire_free(&process->engine);
+    uv_walk(&process->loop, close_handle, NULL);
+    uv_run(&process->loop, UV_RUN_DEFAULT);
+    mw_engine_free(&process->engine);
+    int status = uv_loop_close(&process->loop);
+    if (status)
+        mw_log(MW_LOG_ERROR, "the event loop could not be closed: %s", uv_strerror(status));
+    return status || runtime->failed;
+}
+
+/* ---- the beginning ---- */
+
+/* A server needs a descriptor per connection; the soft limit is often 1,024. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool boot(struct process *process)
+{
+    struct mw_runtime *runtime = &process->runtime;
+
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    if (uv_loop_init(&process->loop) || mw_engine_init(&process->engine, &process->loop)) {
+        mw_log(MW_LOG_ERROR, "the event loop can't be set up");
+        return false;
+    }
+    runtime->loop = &process->loop;
+    runtime->engine = &process->engine;
+    uv_signal_init(&process->loop, &process->sigint);
+    uv_signal_init(&process->loop, &process->sigterm);
+    uv_timer_init(&process->loop, &process->drain);
+    process->sigint.data = process->sigterm.data = process->drain.data = process;
+    uv_signal_start(&process->sigint, on_signal, SIGINT);
+    uv_signal_start(&process->sigterm, on_signal, SIGTERM);
+    uv_unref((uv_handle_t *)&process->sigint);
+    uv_unref((uv_handle_t *)&process->sigterm);
+    uv_unref((uv_handle_t *)&process->drain);
+    lua_State *L = runtime->lua = luaL_newstate();
+    if (!L) {
+        mw_log(MW_LOG_ERROR, "not enough memory for Lua");
+        return false;
+    }
+    mw_task_open(runtime, L);
+    lua_pushcfunction(L, open_lua);
+    lua_pushlightuserdata(L, process);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+        return false;
+    }
+    return true;
+}
+
+int mw_runtime_run(const struct mw_runtime_options *options)
+{
+    struct process *process = calloc(1, sizeof *process);
+
+    if (!process)
+        return 1;
+    process->options = options;
+    if (!boot(process)) {
+        free(process);
+        return 1;
+    }
+    struct mw_runtime *runtime = &process->runtime;
+    if (load_main(runtime->lua, options)) {
+        mw_task_spawn(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, runtime);
+        while (!(runtime->failed && runtime->stopping) && !drained(process) && uv_run(&process->loop, UV_RUN_ONCE))
+            ;
+    } else {
+        runtime->failed = true;
+    }
+    int code = shut_down(process);
+    free(process);
+    return code;
+}
