@@ -26,6 +26,7 @@ local LIMITS = {
   body_timeout = options.seconds(0.001),
   min_body_rate = options.integer(0),
   keep_alive_timeout = options.seconds(0.001),
+  write_timeout = options.seconds(0.001),
   max_connections = options.integer(0),
   max_per_address = options.integer(0),
 }
@@ -294,7 +295,8 @@ function App:close(close_options)
     ws:close(settings.code or 1001, settings.reason or "")
   end
   for _, response in ipairs(keys_of(self.responses)) do
-    response.keep_alive = false
+    response.must_close = true
+    response_module.watch(response)
     if response.deferred and response.sent then
       -- An event stream would never end by itself.
       response_module.abandon(response)

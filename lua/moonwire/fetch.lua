@@ -29,13 +29,6 @@ local function method_name(value)
   end
 end
 
-local function proxy_address(value)
-  local parts = type(value) == "string" and url.parse(value)
-  if not parts or parts.scheme ~= "http" then
-    return 'must be an address such as "http://proxy:3128"'
-  end
-end
-
 local function any()
   return nil
 end
@@ -52,7 +45,7 @@ local FETCH_OPTIONS = {
   progress = options.func,
   max_bytes = options.integer(0),
   tls = options.group { ca = options.string, verify = options.boolean },
-  proxy = proxy_address,
+  proxy = url.proxy_fault,
 }
 
 ---@class moonwire.FetchResponse
@@ -65,23 +58,6 @@ FetchResponse.__index = FetchResponse
 ---@return string? code
 function FetchResponse:json()
   return json.decode(self.body or "")
-end
-
--- Every byte of 64 as a letter.
-local BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-local function base64(text)
-  local encoded = text:gsub("..?.?", function(group)
-    local a, b, c = group:byte(1, 3)
-    local bits = a << 16 | (b or 0) << 8 | (c or 0)
-    local letters = {}
-    for i = 0, 3 do
-      local index = bits >> (18 - 6 * i) & 63
-      letters[i + 1] = i <= #group and BASE64:sub(index + 1, index + 1) or "="
-    end
-    return table.concat(letters)
-  end)
-  return encoded
 end
 
 -- What is to be sent, checked as far as it doesn't depend on the address.
@@ -133,7 +109,7 @@ local function format_head(request, target)
     lines[#lines + 1] = "Accept: */*"
   end
   if target.user and set["Authorization"] == nil then
-    lines[#lines + 1] = "Authorization: Basic " .. base64(target.user .. ":" .. target.password)
+    lines[#lines + 1] = "Authorization: " .. url.basic_auth(target)
   end
   if request.body or HAS_BODY[request.method] then
     lines[#lines + 1] = "Content-Length: " .. #(request.body or "")
@@ -176,17 +152,19 @@ end
 
 -- One request to one address, as far as the head of the answer.
 local function attempt(request, target, settings, deadline)
-  local remaining = deadline and deadline - core.now()
+  local remaining = deadline and deadline - core.now() or nil
   if remaining and remaining <= 0 then
     return took_too_long(settings)
   end
   local tls = settings.tls or {}
+  local proxy = settings.proxy and url.parse(settings.proxy) or {}
   return core.request {
     host = target.host,
     port = target.port,
     tls = target.secure and { ca = tls.ca, verify = tls.verify ~= false, server_name = target.host },
-    timeout = remaining,
-    proxy = settings.proxy,
+    timeout = remaining or 0,
+    proxy_host = proxy.host,
+    proxy_port = proxy.port,
     method = request.method,
     head = format_head(request, target),
     body = request.body,

@@ -117,7 +117,7 @@ local function read_body(context, exchange)
     return true
   end
   local status = BODY_FAULTS[code]
-  context.res.keep_alive = false
+  context.res.must_close = true
   if status then
     response_module.answer(context.res, status)
   else
@@ -156,10 +156,10 @@ function M.serve(app, exchange)
   local res = response_module.new(exchange, req, app.on_response_done)
   app.responses[res] = true
   if app.closing then
-    res.keep_alive = false
+    res.must_close = true
   end
   if not parts then
-    res.keep_alive = false
+    res.must_close = true
     response_module.answer(res, 400, message .. "\n")
   elseif exchange:is_upgrade() then
     upgrade.serve(app, exchange, req, res)

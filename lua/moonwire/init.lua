@@ -9,6 +9,7 @@ local json = require "moonwire.json"
 local options = require "moonwire.options"
 local time = require "moonwire.time"
 local upgrade = require "moonwire.upgrade"
+require "moonwire.ws"
 
 ---@class moonwire
 local moonwire = {

@@ -55,9 +55,9 @@ end
 
 ---A duration: a finite number of seconds.
 ---@param least number smallest value; above 0 means "more than", unless it is itself allowed
----@param most? number a year by default
+---@param most? number 2,000,000 by default, which is as long as core counts
 function M.seconds(least, most)
-  most = most or 31536000
+  most = most or 2000000
   local expected = ("a number of seconds from %g to %g"):format(least, most)
   return check(expected, function(value)
     return type(value) == "number" and value >= least and value <= most

@@ -21,7 +21,7 @@ end
 ---@return string? message
 ---@return boolean? incomplete more lines may complete it
 function M.compile(source)
-  local expression = load("return " .. source, "=stdin", "t")
+  local expression, fault = load("return " .. source, "=stdin", "t")
   if expression then
     return expression
   end
@@ -29,7 +29,7 @@ function M.compile(source)
   if chunk then
     return chunk
   end
-  return nil, message, is_incomplete(message)
+  return nil, message, is_incomplete(message) or is_incomplete(fault)
 end
 
 ---@class moonwire.Repl
@@ -192,16 +192,22 @@ local function read_stream(repl, stream)
   end)
 end
 
----Read from standard input until it ends.
+-- Somebody who leaves the prompt leaves the program, whatever still runs: as politely as a signal asks for it.
+local function leave()
+  uv.kill(uv.os_getpid(), "sigterm")
+end
+
+---Read from standard input until it ends. At a terminal that ends the program; piped input leaves running what it
+---started, as a script would.
 ---@param settings? {on_end: fun()?, banner: string?} `on_end` is called when the last chunk is done
 ---@return moonwire.Repl
-function M.start(settings)
+function M.run(settings)
   settings = settings or {}
   local kind = uv.guess_handle(0)
   local repl = M.new {
     write = write_to_stdout,
     is_interactive = kind == "tty",
-    on_end = settings.on_end,
+    on_end = settings.on_end or kind == "tty" and leave or nil,
   }
   if repl.is_interactive and settings.banner then
     repl.write(settings.banner .. "\n")

@@ -38,7 +38,7 @@ function M.new(exchange, request, on_done)
     finished = false,
     aborted = false,
     deferred = false,
-    keep_alive = exchange:keep_alive(),
+    must_close = false,
   }, Response)
 end
 
@@ -103,7 +103,7 @@ local function apply_connection_header(self)
   elseif type(value) ~= "string" or (value:lower() ~= "close" and value:lower() ~= "keep-alive") then
     error("header 'Connection': only 'close' can be asked for", 0)
   elseif value:lower() == "close" then
-    self.keep_alive = false
+    self.must_close = true
   end
   self.headers["Connection"] = nil
 end
@@ -133,7 +133,7 @@ local function choose_framing(self, length)
     self.framing = "chunked"
     set["Transfer-Encoding"] = "chunked"
   else
-    self.framing, self.keep_alive = "close", false
+    self.framing, self.must_close = "close", true
   end
   if self.request.method == "HEAD" then
     self.framing = "none"
@@ -149,13 +149,17 @@ local function format_head(self, length)
   choose_framing(self, length)
   local lines = { ("HTTP/1.1 %d %s"):format(self.status, reasons[self.status] or "") }
   headers.append_lines(self.headers, lines)
+  self.keep_alive = not self.must_close and self.exchange:keep_alive()
   if self.headers["Date"] == nil then
     lines[#lines + 1] = "Date: " .. http_date.now()
   end
-  if not self.keep_alive then
-    lines[#lines + 1] = "Connection: close"
-  elseif self.request.http_minor == 0 then
-    lines[#lines + 1] = "Connection: keep-alive"
+  local connection = not self.keep_alive and "close" or self.request.http_minor == 0 and "keep-alive" or nil
+  if self.headers["Upgrade"] ~= nil then
+    -- Upgrade is for the next hop only, and Connection must say so (RFC 9110 §7.8).
+    connection = connection and connection .. ", upgrade" or "upgrade"
+  end
+  if connection then
+    lines[#lines + 1] = "Connection: " .. connection
   end
   lines[#lines + 1] = "\r\n"
   return table.concat(lines, "\r\n")
@@ -215,7 +219,7 @@ function Response:send(body, content_type)
   self.sent = true
   local ok, message, code = write(self, self.framing == "none" and head or head .. body)
   if ok then
-    finish_exchange(self, self.keep_alive)
+    finish_exchange(self, self.keep_alive and not self.must_close)
   end
   return ok, message, code
 end
@@ -314,7 +318,7 @@ function Response:finish()
     end
   end
   local is_complete = self.framing ~= "length" or self.remaining == 0
-  finish_exchange(self, is_complete and self.keep_alive)
+  finish_exchange(self, is_complete and self.keep_alive and not self.must_close)
   return true
 end
 
@@ -366,9 +370,12 @@ end
 function M.watch(self)
   if not self.watched and not self.finished and not self.aborted then
     self.watched = true
-    self.exchange:on_abort(function()
+    local _, message = self.exchange:on_abort(function()
       mark_aborted(self)
     end)
+    if message then
+      mark_aborted(self)
+    end
   end
 end
 

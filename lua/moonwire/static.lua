@@ -17,12 +17,13 @@ local PIECE_SIZE = 65536
 -- A FIFO must not hold a thread of the pool until somebody writes to it.
 local OPEN_FLAGS = uv.constants.O_RDONLY | uv.constants.O_NONBLOCK
 
+local YEAR = 31536000
 local MOUNT_OPTIONS = {
   index = options.either("a file name or false", options.string, options.off),
-  max_age = options.seconds(0),
+  max_age = options.seconds(0, YEAR),
   dotfiles = options.boolean,
 }
-local FILE_OPTIONS = { type = options.string, max_age = options.seconds(0) }
+local FILE_OPTIONS = { type = options.string, max_age = options.seconds(0, YEAR) }
 
 ---A strong validator: it changes whenever the file is replaced or written to.
 ---@param stat table luv's

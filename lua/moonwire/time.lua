@@ -9,8 +9,9 @@ local uv = require "luv"
 
 local M = {}
 
-local DURATION = options.seconds(0)
-local PERIOD = options.seconds(0.001)
+local YEAR = 31536000
+local DURATION = options.seconds(0, YEAR)
+local PERIOD = options.seconds(0.001, YEAR)
 
 -- luv counts whole milliseconds from the loop's last look at the clock; look again, or the timer comes early.
 local function start_timer(seconds, is_repeating, callback)

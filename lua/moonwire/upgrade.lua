@@ -9,17 +9,9 @@ local options = require "moonwire.options"
 local response_module = require "moonwire.response"
 local router = require "moonwire.router"
 local url = require "moonwire.url"
+local ws_module = require "moonwire.ws"
 
 local M = {}
-
-local SIZE_MAX = 1 << 31
-
--- A token (RFC 9110 §5.6.2): what a subprotocol may be.
-local function protocol_name(value)
-  if type(value) ~= "string" or not value:find("^[%w!#%$%%&'%*%+%-%.%^_`|~]+$") then
-    return "must be a token (letters, digits and !#$%&'*+-.^_`|~)"
-  end
-end
 
 -- "https://chat.example:8443" as scheme, host and port, for comparing; nil when it is no origin.
 local function parse_origin(text)
@@ -45,47 +37,17 @@ local function origin(value)
   end
 end
 
-local function duration(least)
-  return options.either("a number of seconds, or false", options.seconds(least), options.off)
-end
-
-local COMPRESS = options.group {
-  level = options.integer(1, 9),
-  memory = options.integer(1, 9),
-  min_bytes = options.integer(0),
-  server_no_context_takeover = options.boolean,
-  client_no_context_takeover = options.boolean,
-  server_max_window_bits = options.integer(9, 15),
-  client_max_window_bits = options.integer(9, 15),
-}
-
 local BEHAVIOUR = {
-  -- limits, passed on to core
-  max_payload = options.integer(1, SIZE_MAX),
-  max_fragments = options.integer(1, SIZE_MAX),
-  max_control_per_second = options.integer(1, 65535),
-  max_backpressure = options.integer(1, SIZE_MAX),
-  high_water = options.integer(1, SIZE_MAX),
   slow = options.one_of("close", "drop", "latest"),
-  idle_timeout = duration(0.001),
-  ping_interval = duration(0.001),
-  pong_timeout = options.seconds(0.001),
-  close_timeout = options.seconds(0.001),
-  write_timeout = options.seconds(0.001),
-  compress = function(value)
-    if type(value) == "table" then
-      return COMPRESS(value)
-    end
-    return options.boolean(value) and "must be true, false or a table"
-  end,
   open = options.func,
   message = options.func,
   drain = options.func,
   dropped = options.func,
+  pong = options.func,
   close = options.func,
   error = options.func,
   -- decided here
-  protocols = options.list_of(protocol_name, 1),
+  protocols = options.list_of(ws_module.protocol_name, 1),
   origins = function(value)
     if value == "same-host" or value == "*" then
       return nil
@@ -96,6 +58,10 @@ local BEHAVIOUR = {
   end,
   upgrade = options.func,
 }
+-- Limits, passed on to core.
+for name, check in pairs(ws_module.SETTINGS) do
+  BEHAVIOUR[name] = check
+end
 local DECIDED_HERE = { "protocols", "origins", "upgrade" }
 
 -- Keep the app's account of open connections around the script's own handlers.
@@ -127,9 +93,7 @@ function M.compile(app, pattern, given, level)
     error("app:ws: the second argument must be a table of handlers", level)
   end
   local behaviour = options.check(("app:ws '%s'"):format(pattern), BEHAVIOUR, given, level)
-  if behaviour.high_water and behaviour.max_backpressure and behaviour.high_water > behaviour.max_backpressure then
-    error(("app:ws '%s': option 'high_water' must not be above 'max_backpressure'"):format(pattern), level)
-  end
+  ws_module.normalise(("app:ws '%s'"):format(pattern), behaviour, level)
   local value = { origins = behaviour.origins or "same-host", protocols = {}, upgrade = behaviour.upgrade }
   for _, name in ipairs(behaviour.protocols or {}) do
     value.protocols[name] = true
@@ -137,12 +101,7 @@ function M.compile(app, pattern, given, level)
   for _, name in ipairs(DECIDED_HERE) do
     behaviour[name] = nil
   end
-  for _, name in ipairs { "idle_timeout", "ping_interval" } do
-    if behaviour[name] == false then
-      behaviour[name] = 0
-    end
-  end
-  behaviour.hub = app.hub
+  behaviour.hub, behaviour.name = app.hub, pattern
   count_connections(app, behaviour)
   value.core_route = core.route(behaviour)
   return value
@@ -197,7 +156,7 @@ function M.is_origin_allowed(allowed, header, host_header)
 end
 
 local function refuse(res, status, text, extra_headers)
-  res.keep_alive = false
+  res.must_close = true
   response_module.answer(res, status, text, extra_headers)
 end
 

@@ -277,4 +277,37 @@ function M.resolve(base, reference)
   return origin .. remove_dots(path) .. query
 end
 
+---What is wrong with the address of an HTTP proxy, if anything: a check for options.lua.
+---@param value any
+---@return string?
+function M.proxy_fault(value)
+  local parts = type(value) == "string" and M.parse(value)
+  if not parts or parts.scheme ~= "http" then
+    return 'must be an address such as "http://proxy:3128"'
+  end
+end
+
+local BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+local function base64(text)
+  local encoded = text:gsub("..?.?", function(group)
+    local a, b, c = group:byte(1, 3)
+    local bits = a << 16 | (b or 0) << 8 | (c or 0)
+    local letters = {}
+    for i = 0, 3 do
+      local index = bits >> (18 - 6 * i) & 63
+      letters[i + 1] = i <= #group and BASE64:sub(index + 1, index + 1) or "="
+    end
+    return table.concat(letters)
+  end)
+  return encoded
+end
+
+---The Authorization header for the user and password of a URL (RFC 7617).
+---@param target {user: string, password: string}
+---@return string
+function M.basic_auth(target)
+  return "Basic " .. base64(target.user .. ":" .. target.password)
+end
+
 return M

@@ -64,7 +64,8 @@ static inline int check_done(void)
     return check.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* A copy of exactly that size on the heap, so that a sanitizer sees every byte read past it. The caller frees it. */
+/* A copy of exactly that size on the heap, so that a sanitizer sees every byte read past it. The
+ * caller frees it. */
 static inline void *check_copy(const void *data, size_t len)
 {
     void *copy = malloc(len ? len : 1);

@@ -1,5 +1,5 @@
-/* deflate_test.c - the streams of net/deflate.h: the examples of RFC 7692 §7.2.3, round trips with every parameter,
- * bounds, broken streams. zlib itself, used plainly, is the second opinion. */
+/* deflate_test.c - the streams of net/deflate.h: the examples of RFC 7692 §7.2.3, round trips with
+ * every parameter, bounds, broken streams. zlib itself, used plainly, is the second opinion. */
 /* SPDX-License-Identifier: MIT */
 #include "net/deflate.h"
 
@@ -11,8 +11,8 @@ enum { NO_LIMIT = 1 << 28 };
 
 static struct mw_deflate_pool *pool;
 
-static struct mw_deflate *make(bool is_server, bool server_alone, bool client_alone, int server_bits, int client_bits,
-                               int level, int memory)
+static struct mw_deflate *make(bool is_server, bool server_alone, bool client_alone,
+                               int server_bits, int client_bits, int level, int memory)
 {
     struct mw_deflate_options options = {.enabled = true, .level = level, .memory = memory};
     struct mw_deflate_params params = {
@@ -34,8 +34,9 @@ static struct mw_deflate *make_plain(bool is_server, bool takeover)
 }
 
 /* Inflates a payload in frames of `step` bytes into an emptied `out`. */
-static enum mw_deflate_result inflate_in_steps(struct mw_deflate *deflate, const uint8_t *payload, size_t len,
-                                               size_t step, struct mw_buffer *out, size_t limit)
+static enum mw_deflate_result inflate_in_steps(struct mw_deflate *deflate, const uint8_t *payload,
+                                               size_t len, size_t step, struct mw_buffer *out,
+                                               size_t limit)
 {
     enum mw_deflate_result result;
     size_t at = 0;
@@ -56,7 +57,7 @@ static bool holds(const struct mw_buffer *buffer, const void *data, size_t len)
     return buffer->len == len && (!len || memcmp(buffer->data, data, len) == 0);
 }
 
-/* --- given streams ----------------------------------------------------------------------------------------------- */
+/* --- given streams --- */
 
 struct row {
     const char *name;
@@ -73,7 +74,8 @@ static const struct row rows[] = {
     {"not even an empty block", "", ""},
     {"a final block and no empty one", "f3 48 cd c9 c9 07 00", "Hello"},
     {"two final blocks", "f3 48 cd c9 c9 07 00 f3 48 cd c9 c9 07 00 00", "HelloHello"},
-    {"a final block, then one that is not", "f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00", "HelloHello"},
+    {"a final block, then one that is not", "f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00",
+     "HelloHello"},
     {"a final stored block completed by the tail", "f2 48 cd c9 c9 07 00 00 00 ff ff 01", "Hello"},
     {"nothing, finally", "03 00 00", ""},
     {"nothing, many times", "00 00 00 ff ff 00 00 00 ff ff 00", ""},
@@ -101,7 +103,8 @@ static void test_row(const struct row *row)
     for (int takeover = 0; takeover < 2; takeover++) {
         for (size_t step = 1; step <= len + 1; step++) {
             struct mw_deflate *deflate = make_plain(true, takeover);
-            enum mw_deflate_result result = inflate_in_steps(deflate, payload, len, step, &out, NO_LIMIT);
+            enum mw_deflate_result result =
+                inflate_in_steps(deflate, payload, len, step, &out, NO_LIMIT);
             EXPECT(result == (row->text ? MW_DEFLATE_OK : MW_DEFLATE_CORRUPT));
             if (row->text) {
                 EXPECT(holds(&out, row->text, strlen(row->text)));
@@ -130,12 +133,13 @@ static void test_window_shared(void)
     check_test("the same without context takeover is corrupt");
     deflate = make_plain(true, false);
     EXPECT(inflate_in_steps(deflate, first, sizeof first, 3, &out, NO_LIMIT) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(deflate, second, sizeof second, 1, &out, NO_LIMIT) == MW_DEFLATE_CORRUPT);
+    EXPECT(inflate_in_steps(deflate, second, sizeof second, 1, &out, NO_LIMIT) ==
+           MW_DEFLATE_CORRUPT);
     mw_deflate_free(deflate);
     mw_buffer_free(&out);
 }
 
-/* --- round trips ------------------------------------------------------------------------------------------------- */
+/* --- round trips --- */
 
 enum { TEXT_LEN = 70000 };
 
@@ -151,8 +155,8 @@ static uint8_t *make_text(void)
         if (len > 20000 && len < 25000)
             text[len++] = (uint8_t)check_random(&seed);
         else
-            len += (size_t)sprintf((char *)text + len, "{\"id\":%u,\"user\":\"u%u\"},", check_random(&seed) % 50,
-                                   check_random(&seed) % 1000);
+            len += (size_t)sprintf((char *)text + len, "{\"id\":%u,\"user\":\"u%u\"},",
+                                   check_random(&seed) % 50, check_random(&seed) % 1000);
     }
     memset(text + len, ' ', TEXT_LEN - len);
     return text;
@@ -161,7 +165,8 @@ static uint8_t *make_text(void)
 static const size_t lengths[] = {5, 0, 1, 0, 0, 100, 300, 1000, 5, 40000, 70000, 5, 3000};
 
 /* All messages one way; zlib's own inflate with exactly the agreed window must read them too. */
-static void round_trip(struct mw_deflate *from, struct mw_deflate *to, const uint8_t *text, int bits, bool alone)
+static void round_trip(struct mw_deflate *from, struct mw_deflate *to, const uint8_t *text,
+                       int bits, bool alone)
 {
     z_stream plain = {0};
     struct mw_buffer packed = {0};
@@ -204,7 +209,8 @@ static void test_round_trips(const uint8_t *text)
             int other = 23 - bits;
             struct mw_deflate *server = make(true, server_alone, client_alone, bits, other, 6, 8);
             struct mw_deflate *client = make(false, server_alone, client_alone, bits, other, 6, 8);
-            EXPECT(mw_deflate_send_window(server) == bits && mw_deflate_send_window(client) == other);
+            EXPECT(mw_deflate_send_window(server) == bits &&
+                   mw_deflate_send_window(client) == other);
             round_trip(server, client, text, bits, server_alone);
             round_trip(client, server, text, other, client_alone);
             mw_deflate_free(server);
@@ -230,7 +236,8 @@ static void test_takeover_pays(const uint8_t *text)
     struct mw_buffer first = {0};
     struct mw_buffer second = {0};
     struct mw_deflate *server = make_plain(true, true);
-    check_test("with takeover the second of two equal messages is tiny, without it is as large as the first");
+    check_test("with takeover the second of two equal messages is tiny, without it is as large as "
+               "the first");
     EXPECT(mw_deflate_compress(server, text, 2000, &first) == MW_DEFLATE_OK);
     EXPECT(mw_deflate_compress(server, text, 2000, &second) == MW_DEFLATE_OK);
     EXPECT(second.len < first.len / 4);
@@ -254,23 +261,27 @@ static void test_forget(const uint8_t *text)
 
     check_test("a message that was dropped and then forgotten leaves no hole");
     EXPECT(mw_deflate_compress(server, text, 500, &packed) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_OK);
+    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) ==
+           MW_DEFLATE_OK);
     EXPECT(mw_deflate_compress(server, text + 500, 900, &packed) == MW_DEFLATE_OK); /* not sent */
     mw_deflate_forget(server);
     packed.len = 0;
     EXPECT(mw_deflate_compress(server, text + 600, 900, &packed) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_OK);
+    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) ==
+           MW_DEFLATE_OK);
     EXPECT(holds(&out, text + 600, 900));
 
     check_test("a shared message between two private ones");
     packed.len = 0;
     EXPECT(mw_deflate_once(pool, 6, 8, 15, text + 3000, 2000, &packed) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_OK);
+    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) ==
+           MW_DEFLATE_OK);
     EXPECT(holds(&out, text + 3000, 2000));
     mw_deflate_forget(server);
     packed.len = 0;
     EXPECT(mw_deflate_compress(server, text + 700, 900, &packed) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_OK);
+    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) ==
+           MW_DEFLATE_OK);
     EXPECT(holds(&out, text + 700, 900));
     mw_deflate_free(server);
     mw_deflate_free(client);
@@ -293,8 +304,8 @@ static void test_interleaved(const uint8_t *text)
         for (size_t at = 0; at < packed.len; at += 100) {
             size_t part = packed.len - at < 100 ? packed.len - at : 100;
             for (size_t i = 0; i < COUNT; i++)
-                EXPECT(mw_deflate_inflate(peers[i], packed.data + at, part, at + part == packed.len, &outs[i],
-                                          NO_LIMIT) == MW_DEFLATE_OK);
+                EXPECT(mw_deflate_inflate(peers[i], packed.data + at, part, at + part == packed.len,
+                                          &outs[i], NO_LIMIT) == MW_DEFLATE_OK);
         }
         for (size_t i = 0; i < COUNT; i++) {
             EXPECT(holds(&outs[i], text, LEN));
@@ -302,14 +313,15 @@ static void test_interleaved(const uint8_t *text)
         }
     }
     for (size_t i = 0; i < COUNT; i++) {
-        EXPECT(mw_deflate_inflate(peers[i], packed.data, 50, false, &outs[i], NO_LIMIT) == MW_DEFLATE_OK);
+        EXPECT(mw_deflate_inflate(peers[i], packed.data, 50, false, &outs[i], NO_LIMIT) ==
+               MW_DEFLATE_OK);
         mw_deflate_free(peers[i]);
         mw_buffer_free(&outs[i]);
     }
     mw_buffer_free(&packed);
 }
 
-/* --- bounds and noise -------------------------------------------------------------------------------------------- */
+/* --- bounds and noise --- */
 
 static void test_limit(const uint8_t *text)
 {
@@ -323,10 +335,12 @@ static void test_limit(const uint8_t *text)
             size_t size = sizes[i];
             packed.len = 0;
             EXPECT(mw_deflate_once(pool, 6, 8, 15, text, size, &packed) == MW_DEFLATE_OK);
-            EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, size) == MW_DEFLATE_OK);
+            EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, size) ==
+                   MW_DEFLATE_OK);
             EXPECT(holds(&out, text, size));
             if (size) {
-                EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, size - 1) == MW_DEFLATE_TOO_BIG);
+                EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, size - 1) ==
+                       MW_DEFLATE_TOO_BIG);
                 EXPECT(out.len <= size - 1);
             }
             mw_deflate_free(deflate);
@@ -350,7 +364,8 @@ static void test_bomb(void)
         for (size_t step = 100; step <= 1000000; step *= 100) {
             struct mw_deflate *deflate = make_plain(true, takeover);
             struct mw_buffer out = {0};
-            EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, LIMIT) == MW_DEFLATE_TOO_BIG);
+            EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, LIMIT) ==
+                   MW_DEFLATE_TOO_BIG);
             EXPECT(out.len == LIMIT && out.cap <= 2 * LIMIT);
             mw_buffer_free(&out);
             mw_deflate_free(deflate);
@@ -364,7 +379,8 @@ static void test_bomb(void)
     struct mw_buffer out = {0};
     for (int i = 0; i < 1000000; i++)
         EXPECT(mw_buffer_append(&packed, "\x03", 2));
-    EXPECT(mw_deflate_inflate(deflate, packed.data, packed.len, true, &out, 0) == MW_DEFLATE_OK && out.len == 0);
+    EXPECT(mw_deflate_inflate(deflate, packed.data, packed.len, true, &out, 0) == MW_DEFLATE_OK &&
+           out.len == 0);
     mw_deflate_free(deflate);
     mw_buffer_free(&packed);
     mw_buffer_free(&out);
@@ -380,7 +396,8 @@ static void test_early_ends(const uint8_t *text)
         EXPECT(mw_deflate_once(pool, level, 8, 15, text, 3000, &packed) == MW_DEFLATE_OK);
         for (size_t len = 1; len < packed.len; len++) {
             struct mw_deflate *deflate = make_plain(true, len & 1);
-            EXPECT(inflate_in_steps(deflate, packed.data, len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_CORRUPT);
+            EXPECT(inflate_in_steps(deflate, packed.data, len, SIZE_MAX, &out, NO_LIMIT) ==
+                   MW_DEFLATE_CORRUPT);
             mw_deflate_free(deflate);
         }
     }
@@ -395,7 +412,8 @@ static void test_noise(const uint8_t *text)
     struct mw_buffer out = {0};
     uint64_t seed = 5;
     int corrupt = 0;
-    check_test("20,000 streams with changed bytes end, within the limit, and the pool stays usable");
+    check_test(
+        "20,000 streams with changed bytes end, within the limit, and the pool stays usable");
     for (int i = 0; i < 20000; i++) {
         size_t len = 1 + check_random(&seed) % 400;
         packed.len = 0;
@@ -403,8 +421,8 @@ static void test_noise(const uint8_t *text)
         for (uint32_t changes = check_random(&seed) % 4; changes; changes--)
             packed.data[check_random(&seed) % packed.len] = (uint8_t)check_random(&seed);
         struct mw_deflate *deflate = make_plain(true, i & 1);
-        enum mw_deflate_result result =
-            inflate_in_steps(deflate, packed.data, packed.len, 1 + check_random(&seed) % 500, &out, LIMIT);
+        enum mw_deflate_result result = inflate_in_steps(
+            deflate, packed.data, packed.len, 1 + check_random(&seed) % 500, &out, LIMIT);
         EXPECT(result != MW_DEFLATE_NO_MEMORY);
         corrupt += result == MW_DEFLATE_CORRUPT;
         mw_deflate_free(deflate);

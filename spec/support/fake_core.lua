@@ -18,7 +18,15 @@ end
 
 ---@return table core with `logged` (lines as "level: text"), `routes`, `listeners`, `exit_handlers`
 function M.install()
-  local core = { version = "0.0.0-test", logged = {}, routes = {}, listeners = {}, exit_handlers = {}, requests = {} }
+  local core = {
+    version = "0.0.0-test",
+    logged = {},
+    routes = {},
+    listeners = {},
+    exit_handlers = {},
+    requests = {},
+    websocket_methods = {},
+  }
   M.core = core
   function core.task(fn, ...)
     resume(coroutine.create(fn), ...)
@@ -126,6 +134,7 @@ function Exchange:body(limit)
   elseif #self.request_body > limit then
     return nil, "too large", "too_large"
   end
+  self.is_body_read = true
   return self.request_body
 end
 
@@ -155,10 +164,13 @@ function Exchange:finish(keep_alive)
 end
 
 function Exchange:keep_alive()
-  return self.allows_keep_alive
+  return self.allows_keep_alive and (self.is_body_read or not self:has_body())
 end
 
 function Exchange:on_abort(fn)
+  if self.is_gone then
+    return nil, "closed", "closed"
+  end
   self.abort_handler = fn
 end
 

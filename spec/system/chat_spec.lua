@@ -2,7 +2,6 @@
 -- The example runs as a program of its own, started as the README says.
 -- SPDX-License-Identifier: MIT
 
-local async = require "spec.support.async"
 local moonwire = require "moonwire"
 local peer = require "spec.support.peer"
 local uv = require "luv"

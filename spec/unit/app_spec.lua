@@ -197,7 +197,8 @@ describe("app:ws", function()
     assert.is_function(behaviour.close)
     behaviour.open, behaviour.close = nil, nil
     assert.same({
-      hub = app.hub, max_payload = 10, idle_timeout = 0, ping_interval = 5, slow = "latest", compress = { level = 3 },
+      hub = app.hub, name = "/x", max_payload = 10, idle_timeout = 0, ping_interval = 5,
+      slow = "latest", compress = { level = 3 },
       message = print, max_fragments = 4, close_timeout = 1, write_timeout = 2, high_water = 1, max_backpressure = 2,
       pong_timeout = 3,
     }, behaviour)

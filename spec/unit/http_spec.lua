@@ -138,7 +138,9 @@ describe("a request without a route", function()
   end
 
   it("is told what to upgrade to", function()
-    assert.equal("websocket", ask(app, "GET", "/live").headers.upgrade)
+    local got = ask(app, "GET", "/live")
+    assert.equal("websocket", got.headers.upgrade)
+    assert.equal("upgrade", got.headers.connection)
   end)
 
   it("answers HEAD with GET's head", function()

@@ -1,5 +1,5 @@
-/* mask.c - see mask.h. Words are copied in and out, so that `data` may have any alignment; four at a time become
- * vector instructions. */
+/* mask.c - see mask.h. Words are copied in and out, so that `data` may have any alignment; four at
+ * a time become vector instructions. */
 /* SPDX-License-Identifier: MIT */
 #include "base/mask.h"
 

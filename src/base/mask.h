@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* XORs `data` in place with the four bytes of `key`; `phase` is how many bytes of the payload came before. */
+/* XORs `data` in place with the four bytes of `key`; `phase` is how many bytes of the payload came
+ * before. */
 void mw_mask(uint8_t *data, size_t len, const uint8_t key[4], size_t phase);
 
 #endif

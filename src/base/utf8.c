@@ -1,5 +1,5 @@
-/* utf8.c - see utf8.h. Runs of ASCII are skipped sixteen bytes a step; whole sequences are checked in place;
- * only a sequence cut by the end of a piece lives in the state. */
+/* utf8.c - see utf8.h. Runs of ASCII are skipped sixteen bytes a step; whole sequences are checked
+ * in place; only a sequence cut by the end of a piece lives in the state. */
 /* SPDX-License-Identifier: MIT */
 #include "base/utf8.h"
 
@@ -22,8 +22,9 @@ static const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end)
     return at;
 }
 
-/* Sets up the state for what must follow `lead`; false when nothing may (RFC 3629 §4: C0, C1 and F5-FF never occur;
- * the narrower bounds after E0, ED, F0 and F4 shut out overlong forms, surrogates and what lies above U+10FFFF). */
+/* Sets up the state for what must follow `lead`; false when nothing may (RFC 3629 §4: C0, C1 and
+ * F5-FF never occur; the narrower bounds after E0, ED, F0 and F4 shut out overlong forms,
+ * surrogates and what lies above U+10FFFF). */
 static bool expect(struct mw_utf8 *state, uint8_t lead)
 {
     state->low = CONTINUATION_LOW;
@@ -60,24 +61,30 @@ static bool is_continuation(uint8_t byte)
     return (byte & 0xc0) == 0x80;
 }
 
-/* Steps over sequences that are there as a whole; stops at ASCII, near the end, and at anything that is wrong. */
+/* The length of the sequence that begins at `at`, where four bytes may be read; 0 when it is ASCII
+ * or wrong. */
+static size_t sequence_len(const uint8_t *at)
+{
+    uint8_t lead = at[0];
+    if (lead < 0xc2 || !is_continuation(at[1]))
+        return 0;
+    if (lead < 0xe0)
+        return 2;
+    if (!is_continuation(at[2]))
+        return 0;
+    if (lead < 0xf0)
+        return (lead == 0xe0 && at[1] < 0xa0) || (lead == 0xed && at[1] > 0x9f) ? 0 : 3;
+    if (lead > 0xf4 || !is_continuation(at[3]))
+        return 0;
+    return (lead == 0xf0 && at[1] < 0x90) || (lead == 0xf4 && at[1] > 0x8f) ? 0 : 4;
+}
+
+/* Most of a text that is not ASCII; what remains, good or bad, goes byte by byte. */
 static const uint8_t *skip_sequences(const uint8_t *at, const uint8_t *end)
 {
-    while (end - at >= 4) {
-        uint8_t lead = at[0];
-        if (lead < 0xc2 || !is_continuation(at[1]))
-            break;
-        if (lead <= 0xdf) {
-            at += 2;
-            continue;
-        }
-        struct mw_utf8 bounds;
-        if (!is_continuation(at[2]) || !expect(&bounds, lead) || at[1] < bounds.low || at[1] > bounds.high)
-            break;
-        if (bounds.need == 3 && !is_continuation(at[3]))
-            break;
-        at += 1 + bounds.need;
-    }
+    size_t step;
+    while (end - at >= 4 && (step = sequence_len(at)) > 0)
+        at += step;
     return at;
 }
 

@@ -10,8 +10,8 @@
 
 /* A zeroed state is the start of a text. */
 struct mw_utf8 {
-    uint8_t need;  /* continuation bytes still missing */
-    uint8_t low;   /* bounds of the next continuation byte */
+    uint8_t need; /* continuation bytes still missing */
+    uint8_t low;  /* bounds of the next continuation byte */
     uint8_t high;
 };
 

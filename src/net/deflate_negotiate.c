@@ -1,5 +1,5 @@
-/* deflate_negotiate.c - the negotiation half of deflate.h: Sec-WebSocket-Extensions (RFC 6455 §9.1) as far as
- * permessage-deflate needs it. Works on the caller's text only. */
+/* deflate_negotiate.c - the negotiation half of deflate.h: Sec-WebSocket-Extensions (RFC 6455 §9.1)
+ * as far as permessage-deflate needs it. Works on the caller's text only. */
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,8 @@ struct offer {
     int client_max_window_bits;
 };
 
-/* The value of a parameter without quotes, as far as one can matter to us: longer ones are cut, and then no number. */
+/* The value of a parameter without quotes, as far as one can matter to us: longer ones are cut, and
+ * then no number. */
 struct value {
     bool present;
     char text[4];
@@ -65,7 +66,8 @@ static void add_char(struct value *value, char c)
         value->text[value->len++] = c;
 }
 
-/* What stands behind '='. A quoted string must hold a token (RFC 6455 §9.1). False when it is neither. */
+/* What stands behind '='. A quoted string must hold a token (RFC 6455 §9.1). False when it is
+ * neither. */
 static bool take_value(struct reader *reader, struct value *value)
 {
     value->present = true;
@@ -149,7 +151,8 @@ static bool read_offer(struct reader *reader, struct offer *offer)
     return true;
 }
 
-/* Reads the next extension of a list. 1: there is one, 0: the end, -1: malformed. Empty elements are skipped. */
+/* Reads the next extension of a list. 1: there is one, 0: the end, -1: malformed. Empty elements
+ * are skipped. */
 static int next_offer(struct reader *reader, struct offer *offer)
 {
     skip_blanks(reader);
@@ -168,7 +171,7 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* --- writing ----------------------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 static void add_text(char header[MW_DEFLATE_HEADER_MAX], const char *text)
 {
@@ -182,7 +185,7 @@ static void add_bits(char header[MW_DEFLATE_HEADER_MAX], const char *name, int b
     snprintf(header + len, MW_DEFLATE_HEADER_MAX - len, "; %s=%d", name, bits);
 }
 
-/* --- both roles -------------------------------------------------------------------------------------------------- */
+/* --- both roles --- */
 
 void mw_deflate_options_default(struct mw_deflate_options *options)
 {
@@ -198,8 +201,9 @@ void mw_deflate_options_default(struct mw_deflate_options *options)
     };
 }
 
-/* What the server grants. A limit of the client's window may only be named when the client said it knows the parameter
- * (RFC 7692 §7.1.2.2); what the client hints at is confirmed, because it saves memory. */
+/* What the server grants. A limit of the client's window may only be named when the client said it
+ * knows the parameter (RFC 7692 §7.1.2.2); what the client hints at is confirmed, because it saves
+ * memory. */
 static void accept_offer(const struct mw_deflate_options *options, const struct offer *offer,
                          struct mw_deflate_params *params, char answer[MW_DEFLATE_HEADER_MAX])
 {
@@ -213,8 +217,10 @@ static void accept_offer(const struct mw_deflate_options *options, const struct 
         client_bits = smaller(client_bits, offer->client_max_window_bits);
     *params = (struct mw_deflate_params){
         .enabled = true,
-        .server_no_context_takeover = options->server_no_context_takeover || offer->server_no_context_takeover,
-        .client_no_context_takeover = options->client_no_context_takeover || offer->client_no_context_takeover,
+        .server_no_context_takeover =
+            options->server_no_context_takeover || offer->server_no_context_takeover,
+        .client_no_context_takeover =
+            options->client_no_context_takeover || offer->client_no_context_takeover,
         .server_max_window_bits = (uint8_t)server_bits,
         .client_max_window_bits = (uint8_t)client_bits,
     };
@@ -291,7 +297,8 @@ bool mw_deflate_confirm(const struct mw_deflate_options *options, const char *an
     *params = (struct mw_deflate_params){
         .enabled = true,
         .server_no_context_takeover = granted.server_no_context_takeover,
-        .client_no_context_takeover = options->client_no_context_takeover || granted.client_no_context_takeover,
+        .client_no_context_takeover =
+            options->client_no_context_takeover || granted.client_no_context_takeover,
         .server_max_window_bits = (uint8_t)server_bits,
         .client_max_window_bits = (uint8_t)smaller(client_bits, options->client_max_window_bits),
     };

@@ -28,7 +28,8 @@ z_stream *mw_deflate_compressor_new(int level, int memory, int window_bits)
     z_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return NULL;
-    /* Raw deflate with 8 bits is refused by zlib; with Z_RLE it never refers back further than one byte. */
+    /* Raw deflate with 8 bits is refused by zlib; with Z_RLE it never refers back further than one
+     * byte. */
     int strategy = window_bits == WINDOW_MIN ? Z_RLE : Z_DEFAULT_STRATEGY;
     int bits = window_bits == WINDOW_MIN ? WINDOW_MIN + 1 : window_bits;
     if (deflateInit2(stream, level, Z_DEFLATED, -bits, memory, strategy) != Z_OK) {
@@ -84,10 +85,12 @@ void mw_deflate_pool_free(struct mw_deflate_pool *pool)
     free(pool);
 }
 
-z_stream *mw_deflate_pool_compressor(struct mw_deflate_pool *pool, int level, int memory, int window_bits)
+z_stream *mw_deflate_pool_compressor(struct mw_deflate_pool *pool, int level, int memory,
+                                     int window_bits)
 {
     struct slot *slot = &pool->compressors[window_bits];
-    if (slot->stream && slot->level == level && slot->memory == memory && deflateReset(slot->stream) == Z_OK)
+    if (slot->stream && slot->level == level && slot->memory == memory &&
+        deflateReset(slot->stream) == Z_OK)
         return slot->stream;
     mw_deflate_compressor_free(slot->stream);
     slot->stream = mw_deflate_compressor_new(level, memory, window_bits);

@@ -12,11 +12,12 @@ enum { GUID_LEN = sizeof GUID - 1, NONCE_LEN = 16, SHA1_LEN = 20 };
 
 static bool is_base64_char(char c)
 {
-    return mw_http_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' || c == '/';
+    return mw_http_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' ||
+           c == '/';
 }
 
-/* Sixteen bytes are 22 letters and "==". The unused bits of the last letter are left unchecked (RFC 4648 §3.5 allows
- * both), since nothing here ever decodes the key. */
+/* Sixteen bytes are 22 letters and "==". The unused bits of the last letter are left unchecked (RFC
+ * 4648 §3.5 allows both), since nothing here ever decodes the key. */
 static bool is_key(struct mw_span value)
 {
     if (value.len != MW_WS_KEY_LEN || memcmp(value.at + MW_WS_KEY_LEN - 2, "==", 2) != 0)
@@ -86,8 +87,8 @@ bool mw_handshake_key(char key[MW_WS_KEY_LEN + 1])
 }
 
 /* The cursor counts bytes of all values of the header in order, one more at the end of each. */
-bool mw_handshake_next_protocol(const struct mw_http_head *head, size_t *cursor, struct mw_span *protocol,
-                                bool *malformed)
+bool mw_handshake_next_protocol(const struct mw_http_head *head, size_t *cursor,
+                                struct mw_span *protocol, bool *malformed)
 {
     size_t before = 0;
     *malformed = false;
@@ -136,7 +137,8 @@ int mw_handshake_confirm(const struct mw_http_head *head, const char *key, const
     const struct mw_http_header *accept = mw_http_find(head, "sec-websocket-accept", &count);
     if (!mw_handshake_accept(key, strlen(key), expected))
         return refuse(-1, "the answer to our key could not be computed", why);
-    if (count != 1 || accept->value.len != MW_WS_ACCEPT_LEN || memcmp(accept->value.at, expected, MW_WS_ACCEPT_LEN) != 0)
+    if (count != 1 || accept->value.len != MW_WS_ACCEPT_LEN ||
+        memcmp(accept->value.at, expected, MW_WS_ACCEPT_LEN) != 0)
         return refuse(-1, "Sec-WebSocket-Accept does not answer our key", why);
 
     const struct mw_http_header *chosen = mw_http_find(head, "sec-websocket-protocol", &count);

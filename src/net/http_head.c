@@ -1,6 +1,7 @@
-/* http_head.c - see http_head.h. A head is walked once, line by line; each byte of a line is looked at when it arrives,
- * each line is parsed when it ends. A head that came in pieces is walked a second time when it is complete, because the
- * bytes may have moved under the spans of the first walk. */
+/* http_head.c - see http_head.h. A head is walked once, line by line; each byte of a line is looked
+ * at when it arrives, each line is parsed when it ends. A head that came in pieces is walked a
+ * second time when it is complete, because the bytes may have moved under the spans of the first
+ * walk. */
 /* SPDX-License-Identifier: MIT */
 #include "net/http_head.h"
 
@@ -23,7 +24,7 @@ static bool reject(struct mw_http_error *error, int status, const char *why)
     return false;
 }
 
-/* --- one line ------------------------------------------------------------------------------------------------ */
+/* --- one line --- */
 
 /* 0 or 1 for HTTP/1.0 and HTTP/1.1, 2 for any other HTTP version, -1 for anything else. */
 static int parse_version(struct mw_span text)
@@ -77,12 +78,14 @@ static bool check_target(struct mw_span method, struct mw_span target, struct mw
     }
     if (target.at[0] == '/' || is_absolute(target))
         return true;
-    if (target.len == 1 && target.at[0] == '*' && method.len == 7 && memcmp(method.at, "OPTIONS", 7) == 0)
+    if (target.len == 1 && target.at[0] == '*' && method.len == 7 &&
+        memcmp(method.at, "OPTIONS", 7) == 0)
         return true;
     return reject(error, 400, "the request target is neither a path nor an http URI");
 }
 
-static bool parse_request_line(struct mw_http_head *head, struct mw_span line, struct mw_http_error *error)
+static bool parse_request_line(struct mw_http_head *head, struct mw_span line,
+                               struct mw_http_error *error)
 {
     struct mw_span rest = line;
     head->method = cut_word(&rest);
@@ -98,7 +101,8 @@ static bool parse_request_line(struct mw_http_head *head, struct mw_span line, s
     return check_target(head->method, head->target, error);
 }
 
-static bool parse_status_line(struct mw_http_head *head, struct mw_span line, struct mw_http_error *error)
+static bool parse_status_line(struct mw_http_head *head, struct mw_span line,
+                              struct mw_http_error *error)
 {
     struct mw_span rest = line;
     struct mw_span version = cut_word(&rest);
@@ -115,7 +119,8 @@ static bool parse_status_line(struct mw_http_head *head, struct mw_span line, st
 }
 
 /* Headers past the room are counted, not kept. */
-static bool parse_header(struct mw_http_head *head, char *line, size_t len, struct mw_http_error *error)
+static bool parse_header(struct mw_http_head *head, char *line, size_t len,
+                         struct mw_http_error *error)
 {
     if (line[0] == ' ' || line[0] == '\t')
         return reject(error, 400, "a header line begins with a blank (folded lines are not taken)");
@@ -135,7 +140,7 @@ static bool parse_header(struct mw_http_head *head, char *line, size_t len, stru
     return true;
 }
 
-/* --- all lines ----------------------------------------------------------------------------------------------- */
+/* --- all lines --- */
 
 /* Searched for when a line ends, so once per line, however small the pieces. */
 static size_t line_start(const struct walk *walk)
@@ -198,23 +203,23 @@ static enum mw_http_result walk_lines(struct walk *walk)
         size_t start = line_start(walk);
         struct mw_span line = {walk->data + start, walk->at - start};
         walk->at += 2;
-        bool good = true;
-        if (start == first_line(walk))
-            good = walk->is_request ? parse_request_line(head, line, walk->error)
-                                    : parse_status_line(head, line, walk->error);
-        else if (start == 0)
-            ; /* the empty line before the request line */
-        else if (line.len)
+        if (start < first_line(walk))
+            continue;
+        if (start > first_line(walk) && !line.len)
+            return MW_HTTP_OK;
+        bool good;
+        if (start > first_line(walk))
             good = parse_header(head, walk->data + start, line.len, walk->error);
         else
-            return MW_HTTP_OK;
+            good = walk->is_request ? parse_request_line(head, line, walk->error)
+                                    : parse_status_line(head, line, walk->error);
         if (!good)
             return MW_HTTP_INVALID;
     }
 }
 
-static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_http_limits *limits, size_t *scanned,
-                                 size_t *head_len)
+static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_http_limits *limits,
+                                 size_t *scanned, size_t *head_len)
 {
     walk->at = *scanned;
     walk->bound = len < limits->head_bytes ? len : limits->head_bytes;
@@ -233,7 +238,8 @@ static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_
         return result;
 
     struct mw_http_head *head = walk->head;
-    size_t most = limits->header_count < MW_HTTP_HEADERS_MAX ? limits->header_count : MW_HTTP_HEADERS_MAX;
+    size_t most =
+        limits->header_count < MW_HTTP_HEADERS_MAX ? limits->header_count : MW_HTTP_HEADERS_MAX;
     if (head->header_count > most) {
         reject(walk->error, 431, "the head has too many headers");
         return MW_HTTP_INVALID;
@@ -246,8 +252,8 @@ static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_
 }
 
 enum mw_http_result mw_http_parse_request(struct mw_http_head *head, char *data, size_t len,
-                                          const struct mw_http_limits *limits, size_t *scanned, size_t *head_len,
-                                          struct mw_http_error *error)
+                                          const struct mw_http_limits *limits, size_t *scanned,
+                                          size_t *head_len, struct mw_http_error *error)
 {
     struct walk walk = {.head = head, .error = error, .data = data, .is_request = true};
     head->status = 0;
@@ -256,8 +262,8 @@ enum mw_http_result mw_http_parse_request(struct mw_http_head *head, char *data,
 }
 
 enum mw_http_result mw_http_parse_response(struct mw_http_head *head, char *data, size_t len,
-                                           const struct mw_http_limits *limits, size_t *scanned, size_t *head_len,
-                                           struct mw_http_error *error)
+                                           const struct mw_http_limits *limits, size_t *scanned,
+                                           size_t *head_len, struct mw_http_error *error)
 {
     struct walk walk = {.head = head, .error = error, .data = data, .is_request = false};
     head->method = head->target = (struct mw_span){NULL, 0};

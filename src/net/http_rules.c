@@ -10,7 +10,8 @@ static bool reject(struct mw_http_error *error, int status, const char *why)
     return false;
 }
 
-const struct mw_http_header *mw_http_find(const struct mw_http_head *head, const char *name, size_t *count)
+const struct mw_http_header *mw_http_find(const struct mw_http_head *head, const char *name,
+                                          size_t *count)
 {
     const struct mw_http_header *found = NULL;
     size_t len = strlen(name);
@@ -51,7 +52,8 @@ static bool is_hex(char c)
     return mw_http_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* unreserved / pct-encoded / sub-delims, at least one (RFC 3986 §3.2.2); an IPv4 address is such a name too. */
+/* unreserved / pct-encoded / sub-delims, at least one (RFC 3986 §3.2.2); an IPv4 address is such a
+ * name too. */
 static bool is_registered_name(struct mw_span host)
 {
     for (size_t i = 0; i < host.len; i++) {
@@ -68,7 +70,8 @@ static bool is_registered_name(struct mw_span host)
     return host.len > 0;
 }
 
-/* The inside of "[...]": the letters of an IPv6 address; whether it is one does not matter to us. */
+/* The inside of "[...]": the letters of an IPv6 address; whether it is one does not matter to us.
+ */
 static bool is_address(struct mw_span host)
 {
     for (size_t i = 0; i < host.len; i++) {
@@ -126,7 +129,8 @@ static bool check_host(const struct mw_http_head *head, struct mw_http_error *er
         return head->minor == 0 || reject(error, 400, "Host is missing");
     if (count > 1)
         return reject(error, 400, "Host is repeated");
-    return mw_http_is_host(host->value) || reject(error, 400, "Host is not a host with an optional port");
+    return mw_http_is_host(host->value) ||
+           reject(error, 400, "Host is not a host with an optional port");
 }
 
 static bool derive_length(struct mw_http_head *head, struct mw_http_error *error)
@@ -154,7 +158,8 @@ static bool derive_length(struct mw_http_head *head, struct mw_http_error *error
     return true;
 }
 
-/* Only "chunked", once: whatever else stands there, someone on the way might frame the message differently. */
+/* Only "chunked", once: whatever else stands there, someone on the way might frame the message
+ * differently. */
 static bool derive_chunked(struct mw_http_head *head, struct mw_http_error *error)
 {
     size_t count;
@@ -193,7 +198,8 @@ static bool derive_expect(struct mw_http_head *head, struct mw_http_error *error
 static void derive_connection(struct mw_http_head *head)
 {
     bool close = mw_http_has_token(head, "connection", "close");
-    head->keep_alive = !close && (head->minor > 0 || mw_http_has_token(head, "connection", "keep-alive"));
+    head->keep_alive =
+        !close && (head->minor > 0 || mw_http_has_token(head, "connection", "keep-alive"));
     head->upgrade = head->minor > 0 && mw_http_has_token(head, "upgrade", "websocket") &&
                     mw_http_has_token(head, "connection", "upgrade");
 }

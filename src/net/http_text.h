@@ -43,8 +43,8 @@ bool mw_http_is_token(struct mw_span text);
 bool mw_span_is(struct mw_span text, const char *word);
 /* Without the SP and HTAB around it. */
 struct mw_span mw_span_trim(struct mw_span text);
-/* Cuts the part before the first `separator` off `rest` and returns it trimmed. At the end `rest->at` is NULL. Quoted
- * strings are not known here: for lists of tokens only. */
+/* Cuts the part before the first `separator` off `rest` and returns it trimmed. At the end
+ * `rest->at` is NULL. Quoted strings are not known here: for lists of tokens only. */
 struct mw_span mw_span_cut(struct mw_span *rest, char separator);
 
 #endif
