@@ -65,7 +65,7 @@ endif
 # --- what to ask for --------------------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all run test check format bench install uninstall clean help native specs check-c check-lua
+.PHONY: all run test check format bench install uninstall clean help native specs check-c check-lua check-tools
 .DELETE_ON_ERROR:
 
 all: $(program) ## build the program (default); SANITIZE=address,undefined builds it with checks
@@ -155,12 +155,20 @@ spec/node_modules/.stamp: spec/package.json
 	cd spec && npm install --no-package-lock --no-save --no-audit --no-fund --loglevel=error
 	@touch $@
 
-check-c: $(foreach m,$(check_modes),$(patsubst %.c,build/$(m)/%.o,$(sources) $(native_tests)))
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j 2 \
-	    --suppress=missingIncludeSystem $(cppflags) $(sources) $(native_tests)
-	printf '%s\n' $(sources) $(native_tests) | \
-	    xargs -n 4 -P 2 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(cppflags) $(pkg_cflags) $(warnings)' --
-	clang-format --dry-run --Werror $(c_files)
+# --- checking ---------------------------------------------------------------------------------------------------------
 
-check-lua:
-	luacheck --quiet lua spec examples
+check_tools := gcc clang cppcheck clang-tidy clang-format luacheck
+
+check-tools:
+	@for t in $(check_tools); do command -v $$t >/dev/null || { \
+	    echo "check: $$t is missing; src/bootstrap need check installs what this target uses" >&2; exit 1; }; done
+
+check-c: check-tools $(foreach m,$(check_modes),$(patsubst %.c,build/$(m)/%.o,$(sources) $(native_tests)))
+	@echo "  clang-format"; clang-format --dry-run --Werror $(c_files)
+	@echo "  cppcheck"; cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --error-exitcode=1 --suppress=missingIncludeSystem $(cppflags) $(sources) $(native_tests)
+	@echo "  clang-tidy"; printf '%s\n' $(sources) $(native_tests) | xargs -n 4 -P $(shell nproc) sh -c \
+	    'clang-tidy --quiet "$$@" -- -std=gnu11 $(cppflags) $(pkg_cflags) $(warnings) 2>/dev/null' --
+
+check-lua: check-tools
+	@echo "  luacheck"; luacheck --quiet --codes lua spec examples

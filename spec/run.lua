@@ -35,21 +35,24 @@ if not chosen then
   end
 end
 
--- A test whose event never comes would keep the program waiting for ever: then say which one it is, and stop.
+-- A test whose event never comes would keep the program waiting, or let it end with nothing alive as if all were well.
+-- This timer keeps the loop going until all of busted is done; when it fires it says which test it is, and stops.
 local function guard(busted, uv)
   local timer = uv.new_timer()
-  timer:unref()
-  busted.subscribe({ "test", "start" }, function(element)
+  local current = "before the first test"
+  local function arm(seconds)
     uv.update_time()
-    timer:start(TEST_LIMIT_SECONDS * 1000, 0, function()
-      local where = element.trace and ("%s:%d"):format(element.trace.short_src, element.trace.currentline) or "?"
-      io.stderr:write(("\n%s: '%s' has not ended within %d s\n"):format(where, element.name, TEST_LIMIT_SECONDS))
-      os.exit(1)
+    timer:start(seconds * 1000, 0, function()
+      io.stdout:flush()
+      io.stderr:write(("\n%s: has not ended within %d s\n"):format(current, TEST_LIMIT_SECONDS))
+      os.exit(false)
     end)
-    return nil, true
-  end)
-  busted.subscribe({ "test", "end" }, function()
-    timer:stop()
+  end
+  arm(TEST_LIMIT_SECONDS)
+  busted.subscribe({ "test", "start" }, function(element, parent)
+    local at = element.trace and ("%s:%d: "):format(element.trace.short_src, element.trace.currentline) or ""
+    current = ("%s%s %s"):format(at, parent and parent.name or "", element.name)
+    arm(TEST_LIMIT_SECONDS)
     return nil, true
   end)
   busted.subscribe({ "exit" }, function()

@@ -3,7 +3,6 @@
 #include "runtime.h"
 
 #include <lauxlib.h>
-#include <luv/luv.h>
 #include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +12,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "bind/allocator.h"
 #include "bind/core.h"
+#include "bind/luv.h"
 #include "bind/server.h"
 #include "bind/task.h"
 #include "bind/ws.h"
@@ -26,11 +27,13 @@ enum { GC_PAUSE = 400, GC_STEP = 400, PATH_SIZE = 4096, DRAIN_MS = 30000 };
 struct process {
     struct mw_runtime runtime;
     struct mw_engine engine;
+    struct mw_allocator allocator;
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
     uv_timer_t drain;   /* how long a signal waits for open connections */
     bool drain_over;
+    bool script_failed; /* the main chunk raised an error: out at once */
     const struct mw_runtime_options *options;
 };
 
@@ -62,24 +65,6 @@ static void set_package_path(lua_State *L)
     mw_log(MW_LOG_WARNING, "moonwire's Lua modules are neither in %s/../../lua nor in %s/../share/moonwire/lua", exe, exe);
 }
 
-/* luv's callbacks are tasks like all others: they may wait, and an error in one does not end the process. */
-static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
-{
-    (void)flags;
-    if (nresults == 0) {
-        mw_task_spawn(L, nargs, NULL, NULL);
-        return 0;
-    }
-    int status = lua_pcall(L, nargs, nresults, 0);
-    if (status != LUA_OK) {
-        mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
-        lua_pop(L, 1);
-        mw_runtime_of(L)->failed = true;
-        return -status;
-    }
-    return nresults == LUA_MULTRET ? lua_gettop(L) : nresults;
-}
-
 static void set_arg(lua_State *L, const struct mw_runtime_options *options)
 {
     lua_newtable(L);
@@ -96,6 +81,13 @@ static void set_arg(lua_State *L, const struct mw_runtime_options *options)
     lua_setglobal(L, "arg");
 }
 
+/* An error outside any protected call is a defect of moonwire itself. */
+static int on_panic(lua_State *L)
+{
+    mw_log(MW_LOG_ERROR, "unprotected error in Lua: %s", lua_tostring(L, -1));
+    return 0;
+}
+
 static int open_lua(lua_State *L)
 {
     struct process *process = lua_touserdata(L, 1);
@@ -105,11 +97,9 @@ static int open_lua(lua_State *L)
     lua_gc(L, LUA_GCINC, GC_PAUSE, GC_STEP, 0);
     set_package_path(L);
     set_arg(L, process->options);
-    luv_set_loop(L, &process->loop);
-    luv_set_callback(L, luv_callback);
-    luaL_requiref(L, "luv", luaopen_luv, 0);
+    mw_luv_open(L, &process->loop);
     luaL_requiref(L, "moonwire.core", mw_core_open, 0);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
     lua_pushliteral(L, "text");
     runtime->text_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushliteral(L, "binary");
@@ -124,6 +114,10 @@ static bool load_main(lua_State *L, const struct mw_runtime_options *options)
 
     if (options->script) {
         status = luaL_loadfilex(L, strcmp(options->script, "-") == 0 ? NULL : options->script, "t");
+        if (status == LUA_OK && !lua_checkstack(L, options->argc)) {
+            lua_pushliteral(L, "too many arguments");
+            status = LUA_ERRMEM;
+        }
         for (int i = 0; i < options->argc && status == LUA_OK; i++)
             lua_pushstring(L, options->argv[i]);
     } else {
@@ -138,15 +132,14 @@ static bool load_main(lua_State *L, const struct mw_runtime_options *options)
 
 static void main_done(void *arg, const char *error)
 {
-    struct mw_runtime *runtime = arg;
+    struct process *process = arg;
 
     if (!error)
         return;
     mw_log(MW_LOG_ERROR, "%s", error);
-    runtime->failed = true;
     /* A script that fails while it sets things up must not serve half of them. */
-    runtime->stopping = true;
-    uv_stop(runtime->loop);
+    process->script_failed = process->runtime.failed = process->runtime.stopping = true;
+    uv_stop(&process->loop);
 }
 
 /* ---- the end ---- */
@@ -247,6 +240,7 @@ static int shut_down(struct process *process)
     uv_run(&process->loop, UV_RUN_NOWAIT);
     if (runtime->lua)
         lua_close(runtime->lua);
+    mw_allocator_free(&process->allocator);
     mw_task_close(runtime);
     close_handles(process);
     mw_engine_close(&process->engine);
@@ -295,11 +289,12 @@ static bool boot(struct process *process)
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->drain);
-    lua_State *L = runtime->lua = luaL_newstate();
+    lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->allocator);
     if (!L) {
         mw_log(MW_LOG_ERROR, "not enough memory for Lua");
         return false;
     }
+    lua_atpanic(L, on_panic);
     mw_task_open(runtime, L);
     lua_pushcfunction(L, open_lua);
     lua_pushlightuserdata(L, process);
@@ -323,8 +318,8 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     }
     struct mw_runtime *runtime = &process->runtime;
     if (load_main(runtime->lua, options)) {
-        mw_task_spawn(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, runtime);
-        while (!(runtime->failed && runtime->stopping) && !drained(process) && uv_run(&process->loop, UV_RUN_ONCE))
+        mw_task_spawn(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
+        while (!process->script_failed && !drained(process) && uv_run(&process->loop, UV_RUN_ONCE))
             ;
     } else {
         runtime->failed = true;

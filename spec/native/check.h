@@ -76,6 +76,13 @@ static inline void *check_copy(const void *data, size_t len)
     return copy;
 }
 
+/* Puts `more` behind the text in `text`, which has room for `room` bytes. */
+static inline void check_append(char *text, size_t room, const char *more)
+{
+    size_t len = strlen(text);
+    snprintf(text + len, room - len, "%s", more);
+}
+
 /* "48 65 6c" to bytes; returns how many. */
 static inline size_t check_hex(const char *text, uint8_t *out, size_t room)
 {

@@ -7,9 +7,10 @@
 
 #include "check.h"
 
-enum { NO_LIMIT = 1 << 28 };
+enum { NO_LIMIT = 1 << 28, TEXT_LEN = 70000 };
 
 static struct mw_deflate_pool *pool;
+static uint8_t text[TEXT_LEN];
 
 static struct mw_deflate *make(bool is_server, bool server_alone, bool client_alone,
                                int server_bits, int client_bits, int level, int memory)
@@ -141,32 +142,25 @@ static void test_window_shared(void)
 
 /* --- round trips --- */
 
-enum { TEXT_LEN = 70000 };
-
 /* Words that come back near and far, then noise, then a long run. */
-static uint8_t *make_text(void)
+static void make_text(void)
 {
-    uint8_t *text = malloc(TEXT_LEN);
     uint64_t seed = 3;
     size_t len = 0;
-    if (!text)
-        abort();
     while (len < TEXT_LEN - 100) {
         if (len > 20000 && len < 25000)
             text[len++] = (uint8_t)check_random(&seed);
         else
-            len += (size_t)sprintf((char *)text + len, "{\"id\":%u,\"user\":\"u%u\"},",
-                                   check_random(&seed) % 50, check_random(&seed) % 1000);
+            len += (size_t)snprintf((char *)text + len, 100, "{\"id\":%u,\"user\":\"u%u\"},",
+                                    check_random(&seed) % 50, check_random(&seed) % 1000);
     }
     memset(text + len, ' ', TEXT_LEN - len);
-    return text;
 }
 
 static const size_t lengths[] = {5, 0, 1, 0, 0, 100, 300, 1000, 5, 40000, 70000, 5, 3000};
 
 /* All messages one way; zlib's own inflate with exactly the agreed window must read them too. */
-static void round_trip(struct mw_deflate *from, struct mw_deflate *to, const uint8_t *text,
-                       int bits, bool alone)
+static void round_trip(struct mw_deflate *from, struct mw_deflate *to, int bits, bool alone)
 {
     z_stream plain = {0};
     struct mw_buffer packed = {0};
@@ -198,7 +192,7 @@ static void round_trip(struct mw_deflate *from, struct mw_deflate *to, const uin
     mw_buffer_free(&out);
 }
 
-static void test_round_trips(const uint8_t *text)
+static void test_round_trips(void)
 {
     for (int bits = 8; bits <= 15; bits++) {
         for (int mix = 0; mix < 4; mix++) {
@@ -211,8 +205,8 @@ static void test_round_trips(const uint8_t *text)
             struct mw_deflate *client = make(false, server_alone, client_alone, bits, other, 6, 8);
             EXPECT(mw_deflate_send_window(server) == bits &&
                    mw_deflate_send_window(client) == other);
-            round_trip(server, client, text, bits, server_alone);
-            round_trip(client, server, text, other, client_alone);
+            round_trip(server, client, bits, server_alone);
+            round_trip(client, server, other, client_alone);
             mw_deflate_free(server);
             mw_deflate_free(client);
         }
@@ -223,7 +217,7 @@ static void test_round_trips(const uint8_t *text)
             for (int alone = 0; alone < 2; alone++) {
                 struct mw_deflate *server = make(true, alone, alone, 15, 15, level, memory);
                 struct mw_deflate *client = make(false, alone, alone, 15, 15, level, memory);
-                round_trip(server, client, text, 15, alone);
+                round_trip(server, client, 15, alone);
                 mw_deflate_free(server);
                 mw_deflate_free(client);
             }
@@ -231,7 +225,7 @@ static void test_round_trips(const uint8_t *text)
     }
 }
 
-static void test_takeover_pays(const uint8_t *text)
+static void test_takeover_pays(void)
 {
     struct mw_buffer first = {0};
     struct mw_buffer second = {0};
@@ -252,7 +246,7 @@ static void test_takeover_pays(const uint8_t *text)
     mw_buffer_free(&second);
 }
 
-static void test_forget(const uint8_t *text)
+static void test_forget(void)
 {
     struct mw_buffer packed = {0};
     struct mw_buffer out = {0};
@@ -290,7 +284,7 @@ static void test_forget(const uint8_t *text)
 }
 
 /* Many connections in the middle of a message at once, on one pool; one of them goes away there. */
-static void test_interleaved(const uint8_t *text)
+static void test_interleaved(void)
 {
     enum { COUNT = 10, LEN = 6000 };
     struct mw_deflate *peers[COUNT];
@@ -323,7 +317,7 @@ static void test_interleaved(const uint8_t *text)
 
 /* --- bounds and noise --- */
 
-static void test_limit(const uint8_t *text)
+static void test_limit(void)
 {
     static const size_t sizes[] = {0, 1, 2, 63, 64, 65, 1023, 1024, 1025, 4096, 65536};
     struct mw_buffer packed = {0};
@@ -386,7 +380,7 @@ static void test_bomb(void)
     mw_buffer_free(&out);
 }
 
-static void test_early_ends(const uint8_t *text)
+static void test_early_ends(void)
 {
     struct mw_buffer packed = {0};
     struct mw_buffer out = {0};
@@ -405,7 +399,7 @@ static void test_early_ends(const uint8_t *text)
     mw_buffer_free(&out);
 }
 
-static void test_noise(const uint8_t *text)
+static void test_noise(void)
 {
     enum { LIMIT = 20000 };
     struct mw_buffer packed = {0};
@@ -440,22 +434,21 @@ static void test_noise(const uint8_t *text)
 
 int main(void)
 {
-    uint8_t *text = make_text();
+    make_text();
     pool = mw_deflate_pool_new();
     if (!pool)
         abort();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         test_row(&rows[i]);
     test_window_shared();
-    test_round_trips(text);
-    test_takeover_pays(text);
-    test_forget(text);
-    test_interleaved(text);
-    test_limit(text);
+    test_round_trips();
+    test_takeover_pays();
+    test_forget();
+    test_interleaved();
+    test_limit();
     test_bomb();
-    test_early_ends(text);
-    test_noise(text);
+    test_early_ends();
+    test_noise();
     mw_deflate_pool_free(pool);
-    free(text);
     return check_done();
 }

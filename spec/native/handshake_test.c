@@ -17,7 +17,7 @@ static char *parse(struct mw_http_head *head, const char *text, bool request)
     static const struct mw_http_limits limits = {.head_bytes = 16384, .header_count = 100};
     size_t len = strlen(text);
     size_t scanned = 0;
-    size_t head_len;
+    size_t head_len = 0;
     struct mw_http_error error = {0, ""};
     char *data = check_copy(text, len);
     enum mw_http_result result = (request ? mw_http_parse_request : mw_http_parse_response)(
@@ -187,11 +187,11 @@ static void test_walks(void)
         char *data = parse(&head, text, true);
         while (mw_handshake_next_protocol(&head, &cursor, &protocol, &malformed)) {
             if (found[0])
-                strcat(found, "|");
+                check_append(found, sizeof found, "|");
             strncat(found, protocol.at, protocol.len);
         }
         if (malformed)
-            strcat(found, found[0] ? "|!" : "!");
+            check_append(found, sizeof found, found[0] ? "|!" : "!");
         if (!EXPECT(strcmp(found, walks[i].walk) == 0))
             fprintf(stderr, "found %s\n", found);
         free(data);
@@ -202,10 +202,9 @@ static void test_walks(void)
     struct mw_span protocol;
     size_t cursor = 0;
     bool malformed;
-    strcpy(text, GET CHOSEN "v1, ");
-    size_t len = strlen(text);
-    memset(text + len, 'x', 4096);
-    strcpy(text + len + 4096, "\r\n\r\n");
+    check_append(text, sizeof text, GET CHOSEN "v1, ");
+    memset(text + strlen(text), 'x', 4096);
+    check_append(text, sizeof text, "\r\n\r\n");
     char *data = parse(&head, text, true);
     EXPECT(mw_handshake_next_protocol(&head, &cursor, &protocol, &malformed) && protocol.len == 2);
     EXPECT(mw_handshake_next_protocol(&head, &cursor, &protocol, &malformed) &&

@@ -100,8 +100,8 @@ static void test_header_count(size_t count, size_t limit, int status)
     struct outcome whole;
     check_test("%zu headers where %zu are allowed", count, limit);
     for (size_t i = 0; i < count; i++)
-        strcat(text, "X-Name: value\r\n");
-    strcat(text, "\r\n");
+        check_append(text, sizeof text, "X-Name: value\r\n");
+    check_append(text, sizeof text, "\r\n");
     feed_all_ways(&whole, mw_http_parse_request, text, strlen(text), &with);
     EXPECT(whole.result == (status ? MW_HTTP_INVALID : MW_HTTP_OK));
     EXPECT(whole.error.status == status);

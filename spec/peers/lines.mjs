@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { createInterface } from "node:readline";
 
-const SHORT = 1024; // bytes; longer payloads are reported by length and digest only
+const SHORT = 8192; // bytes; longer payloads are reported by length and digest only
 
 export const options = JSON.parse(process.argv[2] ?? "{}");
 

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-SHORT = 1024  # bytes; longer payloads are reported by length and digest only
+SHORT = 8192  # bytes; longer payloads are reported by length and digest only
 
 options = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
 

@@ -40,7 +40,10 @@ def tls():
 
 
 def open_connection():
-    headers = "extra_headers" if IS_LEGACY else "additional_headers"
+    # The newer one would also go through a proxy that the environment names.
+    differing = {"extra_headers" if IS_LEGACY else "additional_headers": options.get("headers", {})}
+    if not IS_LEGACY:
+        differing["proxy"] = None
     return connect(
         options["url"],
         subprotocols=options.get("protocols"),
@@ -49,7 +52,7 @@ def open_connection():
         max_size=64 << 20,
         ping_interval=None,
         ssl=tls(),
-        **{headers: options.get("headers", {})},
+        **differing,
     )
 
 

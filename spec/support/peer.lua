@@ -103,7 +103,7 @@ function M.start(file, options)
   else
     self = M.spawn("node", { PEERS .. file, text })
   end
-  self.name = file
+  self.name, self.ends_with_stdin = file, true
   return self
 end
 
@@ -185,10 +185,14 @@ function Peer:kill(signal)
   end
 end
 
----End the program: first by closing its standard input, then by force. Waits until it is gone.
+---End the program: a peer by closing its standard input, another one with SIGTERM; by force if that takes too long.
+---Waits until it is gone.
 function Peer:stop()
   if not self.stdin:is_closing() then
     self.stdin:close()
+  end
+  if not self.ends_with_stdin then
+    self:kill "sigterm"
   end
   local function is_gone()
     return not running[self]

@@ -7,7 +7,8 @@ local peer = require "spec.support.peer"
 local uv = require "luv"
 
 local json = moonwire.json
-local SCRIPT = "examples/chat/server.lua"
+local ROOT = debug.getinfo(1, "S").source:match "^@(.*)/spec/system/" or "."
+local SCRIPT = ROOT .. "/examples/chat/server.lua"
 
 -- Start the example. Returns its process and its port.
 local function start_chat(port)
@@ -77,7 +78,7 @@ describe("the chat example", function()
     server = start_chat(port)
     story:tell { done = "start" }
     story:expect("finished", 60)
-    assert.equal(9, story:count "step")
+    assert.equal(10, story:count "step")
     story:stop()
     stop_chat(server)
   end)

@@ -68,10 +68,12 @@ static int sent(lua_State *L, const struct mw_ws *ws, enum mw_send_result result
 
 bool mw_kind_check(lua_State *L, int index, const char *data, size_t len)
 {
-    static const char *const kinds[] = {"text", "binary", NULL};
+    size_t kind_len = 0;
+    const char *kind = lua_isnoneornil(L, index) ? NULL : luaL_checklstring(L, index, &kind_len);
 
-    if (!lua_isnoneornil(L, index) && luaL_checkoption(L, index, NULL, kinds) == 1)
+    if (kind && kind_len == 6 && memcmp(kind, "binary", 6) == 0)
         return false;
+    luaL_argcheck(L, !kind || strcmp(kind, "text") == 0, index, "\"text\" or \"binary\" expected");
     if (!mw_utf8_valid(data, len))
         luaL_error(L, "a text message must be UTF-8; pass \"binary\" as the kind for other bytes");
     return true;
@@ -203,13 +205,15 @@ static lua_Integer ready_state(const struct mw_ws *ws)
     return ws->opening ? MW_CONNECTING : MW_CLOSED;
 }
 
-/* Methods first, then what C knows, then what the opening handshake left in a table (params, request, protocol, …). */
+/* Methods first, then what C knows, then what the opening handshake left in a table (params, request, protocol, …).
+ * Called by Lua itself, and the metatable is hidden: the first argument needs no check. */
 static int ws_index(lua_State *L)
 {
-    struct mw_ws *ws = self(L);
+    const struct mw_ws *ws = lua_touserdata(L, 1);
 
+    lua_settop(L, 2);
     lua_pushvalue(L, 2);
-    switch (lua_rawget(L, lua_upvalueindex(2))) {
+    switch (lua_rawget(L, lua_upvalueindex(1))) {
     case LUA_TNIL:
         if (lua_getiuservalue(L, 1, MW_WS_FIELDS) == LUA_TTABLE) {
             lua_pushvalue(L, 2);
@@ -287,10 +291,11 @@ void mw_ws_open(lua_State *L)
         lua_pushinteger(L, fields[i].field);
         lua_setfield(L, -2, fields[i].name);
     }
-    lua_pushvalue(L, -2);
-    lua_pushvalue(L, -2);
-    lua_pushcclosure(L, ws_index, 2);
+    lua_pushvalue(L, -1);
+    lua_pushcclosure(L, ws_index, 1);
     lua_setfield(L, -3, "__index");
+    lua_pushliteral(L, "moonwire.ws");
+    lua_setfield(L, -3, "__metatable");
     /* Lua modules add methods (send_json, messages) to this table. */
     lua_setfield(L, -2, "methods");
     lua_pushvalue(L, -1);

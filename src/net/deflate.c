@@ -203,13 +203,13 @@ static enum mw_deflate_result inflate_step(struct mw_deflate *deflate, const uin
         bool probing = stream->next_out == &probe;
         uInt room = stream->avail_out;
         int status = inflate(stream, Z_SYNC_FLUSH);
+        uInt produced = room - stream->avail_out;
+        if (probing && produced)
+            return MW_DEFLATE_TOO_BIG;
         if (status == Z_MEM_ERROR)
             return MW_DEFLATE_NO_MEMORY;
         if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
             return MW_DEFLATE_CORRUPT;
-        uInt produced = room - stream->avail_out;
-        if (probing && produced)
-            return MW_DEFLATE_TOO_BIG;
         out->len += produced;
         deflate->stream_ended = status == Z_STREAM_END;
         if (deflate->stream_ended && inflateReset(stream) != Z_OK)

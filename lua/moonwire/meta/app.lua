@@ -1,0 +1,237 @@
+---@meta
+-- app.lua - declarations: what `moonwire.app()` returns. Durations are seconds, sizes bytes.
+-- SPDX-License-Identifier: MIT
+-- luacheck: no unused args
+
+---Limits of the HTTP side, for all ports of an app or for one `listen`.
+---@class moonwire.Limits
+---@field max_head_bytes? integer of a request's head; 16384. Past it: 431
+---@field max_headers? integer 100, at most 256. Past it: 431
+---@field head_timeout? number for a request's head, and a TLS handshake; 10. Past it: 408
+---@field body_timeout? number for a request's body; 30. Past it: 408
+---@field min_body_rate? integer bytes per second that keep a body alive past `body_timeout`; 1024
+---@field keep_alive_timeout? number between requests; 5
+---@field write_timeout? number a client may take nothing of an answer; 10
+---@field max_connections? integer of the process; 10000, 0 for no limit. Past it: 503
+---@field max_per_address? integer 256, 0 for no limit; unless given, clients on the same machine don't count
+
+---@class moonwire.AppOptions: moonwire.Limits
+---@field max_body? integer of a request's body; 1 MiB. Past it: 413
+
+---@class moonwire.RouteOptions
+---@field max_body? integer instead of the app's
+
+---@alias moonwire.Handler fun(req: moonwire.Request, res: moonwire.Response)
+---@alias moonwire.Middleware fun(req: moonwire.Request, res: moonwire.Response, next: fun())
+
+---Patterns of routes: "/fixed", "/chat/:room" (one segment, not empty), "/files/*path" (the rest, may be empty). A fixed
+---segment wins over a parameter, a parameter over a wildcard. Parameters are percent-decoded. A slash at the end counts.
+---All methods that add something raise for wrong arguments and return the app, so that they can be chained.
+---@class moonwire.App
+local App = {}
+
+---Answer GET requests, and HEAD requests with the same head and no body. The request's body has been read when the handler
+---runs. The response ends when the handler returns, unless it called `res:defer()`. An error in it is a 500 and a log line.
+---```lua
+---app:get("/api/:name", function(req, res)
+---  res:json { name = req.params.name }
+---end)
+---```
+---@param pattern string
+---@param options moonwire.RouteOptions|moonwire.Handler may be left out
+---@param handler? moonwire.Handler
+---@return moonwire.App
+function App:get(pattern, options, handler) end
+
+---Answer POST requests.
+---```lua
+---app:post("/upload", { max_body = 64 << 20 }, function(req, res)
+---  res:json { size = #req.body }
+---end)
+---```
+---@param pattern string
+---@param options moonwire.RouteOptions|moonwire.Handler may be left out
+---@param handler? moonwire.Handler
+---@return moonwire.App
+function App:post(pattern, options, handler) end
+
+---Answer PUT requests.
+---@param pattern string
+---@param options moonwire.RouteOptions|moonwire.Handler may be left out
+---@param handler? moonwire.Handler
+---@return moonwire.App
+function App:put(pattern, options, handler) end
+
+---Answer PATCH requests.
+---@param pattern string
+---@param options moonwire.RouteOptions|moonwire.Handler may be left out
+---@param handler? moonwire.Handler
+---@return moonwire.App
+function App:patch(pattern, options, handler) end
+
+---Answer DELETE requests.
+---@param pattern string
+---@param options moonwire.RouteOptions|moonwire.Handler may be left out
+---@param handler? moonwire.Handler
+---@return moonwire.App
+function App:delete(pattern, options, handler) end
+
+---Answer OPTIONS requests. Without such a route they are answered with 204 and what the path allows.
+---@param pattern string
+---@param options moonwire.RouteOptions|moonwire.Handler may be left out
+---@param handler? moonwire.Handler
+---@return moonwire.App
+function App:options(pattern, options, handler) end
+
+---Answer HEAD requests otherwise than by GET's handler.
+---@param pattern string
+---@param options moonwire.RouteOptions|moonwire.Handler may be left out
+---@param handler? moonwire.Handler
+---@return moonwire.App
+function App:head(pattern, options, handler) end
+
+---Answer every method that has no route of its own at this path.
+---@param pattern string
+---@param options moonwire.RouteOptions|moonwire.Handler may be left out
+---@param handler? moonwire.Handler
+---@return moonwire.App
+function App:any(pattern, options, handler) end
+
+---@class moonwire.CompressOptions
+---@field level? integer 1 to 9
+---@field memory? integer 1 to 9, zlib's memLevel
+---@field min_bytes? integer shorter messages go as they are
+---@field server_no_context_takeover? boolean
+---@field client_no_context_takeover? boolean
+---@field server_max_window_bits? integer 9 to 15
+---@field client_max_window_bits? integer 9 to 15
+
+---What a WebSocket route does. Every function may wait; messages of one connection stay in order all the same.
+---@class moonwire.Behaviour
+---@field protocols? string[] subprotocols it speaks; the first one the client offers is answered, none otherwise
+---@field origins? "same-host"|"*"|string[] pages that may connect: of the same host (default), all, or of these origins
+---@field upgrade? fun(req: moonwire.Request): (table|moonwire.Rejection|nil), string?, table<string, string>? decides before the 101: `ws.data` or `moonwire.reject(…)`; then, if wanted, the subprotocol (one that was offered) and further headers. An error is a 500
+---@field open? fun(ws: moonwire.WebSocket)
+---@field message? fun(ws: moonwire.WebSocket, data: string, kind: "text"|"binary")
+---@field drain? fun(ws: moonwire.WebSocket) there is room again after "backpressure"
+---@field dropped? fun(ws: moonwire.WebSocket, data: string) a publication that did not fit (policy "drop")
+---@field pong? fun(ws: moonwire.WebSocket, data: string)
+---@field close? fun(ws: moonwire.WebSocket, code: integer, reason: string) exactly once, last; `ws:topics()` is still there
+---@field error? fun(ws: moonwire.WebSocket, traceback: string) a handler failed; the connection closes with 1011
+---@field max_payload? integer of a message, also after inflating; 1 MiB. Past it: 1009
+---@field max_fragments? integer of a message; 16384. Past it: 1008
+---@field max_control_per_second? integer 100. Past it: 1008
+---@field max_backpressure? integer bytes that wait to be sent; 1 MiB. Past it: see `slow`
+---@field high_water? integer bytes from which `send` says "backpressure"; a quarter of `max_backpressure`
+---@field slow? "close"|"drop"|"latest" end slow readers with 1008 (default), drop what doesn't fit, or keep the newest per topic
+---@field idle_timeout? number|false without a message either way
+---@field ping_interval? number|false 25
+---@field pong_timeout? number 8
+---@field close_timeout? number how long the other side may take to close; 2
+---@field write_timeout? number how long the other side may take nothing; 10
+---@field compress? boolean|moonwire.CompressOptions permessage-deflate; false
+
+---Add a WebSocket route. Middleware does not run for it: `upgrade` decides who may connect.
+---```lua
+---app:ws("/chat/:room", {
+---  upgrade = function(req) return { user = req.query.user } end,
+---  open = function(ws) ws:subscribe(ws.params.room) end,
+---  message = function(ws, data) ws:publish(ws.params.room, data) end,
+---})
+---```
+---@param pattern string
+---@param behaviour moonwire.Behaviour
+---@return moonwire.App
+function App:ws(pattern, behaviour) end
+
+---Add middleware. It runs in order, before the routes, for every request whose path is `path` or below it (also for those
+---that end in 404). It may wait, answer itself, or call `next()`, which returns when the rest is done.
+---```lua
+---app:use(function(req, res, next)
+---  res.headers["Access-Control-Allow-Origin"] = "*"
+---  next()
+---end)
+---```
+---@param path string|moonwire.Middleware "/" when left out
+---@param fn? moonwire.Middleware
+---@return moonwire.App
+function App:use(path, fn) end
+
+---@class moonwire.StaticOptions
+---@field index? string|false file shown for a directory; "index.html"
+---@field max_age? number how long clients may keep a file without asking; they always ask by default
+---@field dotfiles? boolean serve names that begin with "."; false
+
+---Serve the files of a directory where no route answers: ETag, Last-Modified, ranges; never anything outside of it, not
+---even through symbolic links. Raises when there is no such directory.
+---@param prefix string
+---@param directory string
+---@param options? moonwire.StaticOptions
+---@return moonwire.App
+function App:static(prefix, directory, options) end
+
+---@class moonwire.ListenOptions: moonwire.Limits
+---@field host? string address to listen on; every address when left out
+---@field port? integer 0 takes any free one
+---@field path? string a Unix socket, instead of host and port
+---@field backlog? integer 1024
+---@field tls? {cert: string, key: string} PEM files
+
+---@class moonwire.Listener
+local Listener = {}
+
+---Where it listens.
+---@return {host: string, port: integer}|{path: string}|nil address nil when closed
+function Listener:address() end
+
+---Take no more connections. Idle ones are closed; running requests finish.
+function Listener:close() end
+
+---Open a port or a Unix socket. An app may have several.
+---```lua
+---local listener = assert(app:listen { port = 8443, tls = { cert = "cert.pem", key = "key.pem" } })
+---print(listener:address().port)
+---```
+---@param options moonwire.ListenOptions
+---@return moonwire.Listener? listener
+---@return string? message
+---@return string? code "in_use", "denied", "tls", "listen"
+function App:listen(options) end
+
+---Send to all subscribers of a topic.
+---@param topic string
+---@param data string text in UTF-8, unless `kind` says otherwise
+---@param kind? "text"|"binary"
+---@return integer count how many it was sent to
+function App:publish(topic, data, kind) end
+
+---Send a value as JSON text to all subscribers of a topic.
+---@param topic string
+---@param value any
+---@return integer count
+function App:publish_json(topic, value) end
+
+---How many connections are subscribed to a topic.
+---@param topic string
+---@return integer
+function App:subscribers(topic) end
+
+---How many WebSockets are open.
+---@return integer
+function App:count() end
+
+---@class moonwire.CloseOptions
+---@field code? integer 1001
+---@field reason? string at most 123 bytes
+---@field timeout? number 30
+
+---Stop listening, close every WebSocket, end event streams and let running requests finish. Waits until all is done; what
+---takes longer than `timeout` is cut off. Happens by itself on SIGINT and SIGTERM. A handler that waits for this waits for
+---itself: use `moonwire.spawn` there.
+---@param options? moonwire.CloseOptions
+---@return true? ok
+---@return string? message
+---@return string? code "timeout"
+function App:close(options) end
+
+return App

@@ -1,0 +1,95 @@
+---@meta
+-- moonwire.lua - declarations of what `require "moonwire"` returns. Durations are seconds, sizes bytes.
+-- SPDX-License-Identifier: MIT
+-- luacheck: no unused args
+
+---@class moonwire
+---@field version string
+---@field json moonwire.json
+---@field CONNECTING 0 a `ws.ready_state`: the opening handshake goes on
+---@field OPEN 1
+---@field CLOSING 2 a Close frame was sent or received
+---@field CLOSED 3
+local moonwire = {}
+
+---Make an application: routes, files, topics and ports that belong together. Raises for unknown options.
+---```lua
+---local app = moonwire.app { max_body = 4 << 20 }
+---app:get("/", function(req, res) res:send "Hello World" end)
+---assert(app:listen { host = "127.0.0.1", port = 8080 })
+---```
+---@param options? moonwire.AppOptions
+---@return moonwire.App
+function moonwire.app(options) end
+
+---Make an HTTP request and wait for the answer. Redirects are followed; a status such as 404 is an answer, not a failure.
+---```lua
+---local response = assert(moonwire.fetch("https://example.com/data.json", { timeout = 5 }))
+---if response.status == 200 then print(response:json().name) end
+---```
+---@param address string http:// or https://
+---@param options? moonwire.FetchOptions
+---@return moonwire.FetchResponse? response
+---@return string? message
+---@return string? code "url", "dns", "refused", "timeout", "tls", "redirects", "too_large", "closed" …
+function moonwire.fetch(address, options) end
+
+---Open a WebSocket as a client. Returns at once; `open` or `close` tell what became of it.
+---@param address string ws:// or wss://
+---@param options? moonwire.ConnectOptions
+---@return moonwire.WebSocket
+function moonwire.connect(address, options) end
+
+---Wait, while everything else goes on. Only inside a handler or a task; raises elsewhere.
+---@param seconds number 0 lets everybody else have a turn
+function moonwire.sleep(seconds) end
+
+---Start a function in a task of its own. It runs at once, until it first waits; an error in it is logged.
+---```lua
+---moonwire.spawn(function()
+---  while true do
+---    app:publish_json("clock", { time = os.time() })
+---    moonwire.sleep(1)
+---  end
+---end)
+---```
+---@param fn fun(...)
+---@param ... any its arguments
+function moonwire.spawn(fn, ...) end
+
+---Call a function once, later, in a task of its own.
+---@param seconds number
+---@param fn fun()
+---@return moonwire.Timer
+function moonwire.after(seconds, fn) end
+
+---Call a function again and again. It never overlaps itself: while it still waits, ticks are left out. An error in it is
+---logged; the next tick comes all the same.
+---@param seconds number at least 0.001
+---@param fn fun()
+---@return moonwire.Timer
+function moonwire.every(seconds, fn) end
+
+---What an `upgrade` handler returns to refuse a client, before there is a WebSocket.
+---```lua
+---upgrade = function(req)
+---  if req.query.token ~= secret then return moonwire.reject(401, "who are you?") end
+---end
+---```
+---@param status integer 300 to 599
+---@param text? string the body of the answer; the status's own words by default
+---@param headers? table<string, string>
+---@return moonwire.Rejection
+function moonwire.reject(status, text, headers) end
+
+---Write a line to the program's log, on standard error.
+---@param level "error"|"warning"|"info"
+---@param text string
+function moonwire.log(level, text) end
+
+---@class moonwire.Rejection
+---@field status integer
+---@field text? string
+---@field headers table<string, string>
+
+return moonwire

@@ -1,0 +1,79 @@
+/* luv.c - see luv.h. */
+/* SPDX-License-Identifier: MIT */
+#include "bind/luv.h"
+
+#include <lauxlib.h>
+#include <luv/luv.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "bind/task.h"
+
+/* luv's callbacks are tasks like all others: they may wait, and an error in one does not end the process. */
+static int run_callback(lua_State *L, int nargs, int nresults, int flags)
+{
+    (void)flags;
+    if (nresults == 0) {
+        mw_task_spawn(L, nargs, NULL, NULL);
+        return 0;
+    }
+    int status = lua_pcall(L, nargs, nresults, 0);
+    if (status != LUA_OK) {
+        mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+        lua_pop(L, 1);
+        mw_runtime_of(L)->failed = true;
+        return -status;
+    }
+    return nresults == LUA_MULTRET ? lua_gettop(L) : nresults;
+}
+
+/* Whether the value on top is a handle of luv's. */
+static bool is_handle(lua_State *L)
+{
+    static const char *const types[] = {"uv_async", "uv_check",   "uv_fs_event", "uv_fs_poll", "uv_idle",
+                                        "uv_pipe",  "uv_poll",    "uv_prepare",  "uv_process", "uv_signal",
+                                        "uv_tcp",   "uv_timer",   "uv_tty",      "uv_udp"};
+
+    if (lua_type(L, -1) != LUA_TUSERDATA || luaL_getmetafield(L, -1, "__name") == LUA_TNIL)
+        return false;
+    const char *name = lua_tostring(L, -1);
+    bool found = false;
+    for (size_t i = 0; name && i < sizeof types / sizeof *types && !found; i++)
+        found = strcmp(name, types[i]) == 0;
+    lua_pop(L, 1);
+    return found;
+}
+
+/* uv.walk(callback): luv's own takes every handle of the loop for one of its own, and ends the process at the first of
+ * ours. Its handles are those that it anchors in the registry. */
+static int walk(lua_State *L)
+{
+    lua_Integer count = 0;
+
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_newtable(L);
+    lua_pushnil(L);
+    while (lua_next(L, LUA_REGISTRYINDEX)) {
+        if (is_handle(L))
+            lua_rawseti(L, 2, ++count);
+        else
+            lua_pop(L, 1);
+    }
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_pushvalue(L, 1);
+        lua_rawgeti(L, 2, i);
+        lua_call(L, 1, 0);
+    }
+    return 0;
+}
+
+void mw_luv_open(lua_State *L, uv_loop_t *loop)
+{
+    luv_set_loop(L, loop);
+    /* Before luaopen_luv: later it is ignored, and an error in a callback would end the process. */
+    luv_set_callback(L, run_callback);
+    luaL_requiref(L, "luv", luaopen_luv, 0);
+    lua_pushcfunction(L, walk);
+    lua_setfield(L, -2, "walk");
+    lua_pop(L, 1);
+}
