@@ -7,8 +7,15 @@ local uv = require "luv"
 
 local M = {}
 
+-- Where the specs are run by moonwire itself its loop is running already, and a test waits like any other task.
+local real_core = package.loaded["moonwire.core"]
+
+-- Tasks that wait, and timers that were made, since the last `run` began.
+local waiting, timers = {}, {}
+
 local function resume(co, ...)
   local ok, message = coroutine.resume(co, ...)
+  waiting[co] = coroutine.status(co) == "suspended" or nil
   if not ok then
     local trace = debug.traceback(co, tostring(message))
     coroutine.close(co)
@@ -95,18 +102,68 @@ function M.client_response(status, headers, chunks)
   return response
 end
 
----Run a function in a task, and the loop until nothing is left to do; errors are the test's.
+local function is_busy()
+  for _, timer in ipairs(timers) do
+    if not timer:is_closing() and timer:is_active() then
+      return true
+    end
+  end
+  return next(waiting) ~= nil
+end
+
+-- Let the loop turn once.
+local function turn(new_timer)
+  if not real_core then
+    return uv.run "once"
+  end
+  local task, timer = coroutine.running(), new_timer()
+  timer:start(1, 0, function()
+    timer:close()
+    real_core.resume(task)
+  end)
+  coroutine.yield()
+end
+
+---Run a function in a task, and the loop until no task waits and no timer is set; errors are the test's.
 function M.run(fn, ...)
   local results
   local arguments = table.pack(...)
-  local co = coroutine.create(function()
+  local new_timer = uv.new_timer
+  waiting, timers = {}, {}
+  uv.new_timer = function()
+    timers[#timers + 1] = new_timer()
+    return timers[#timers]
+  end
+  resume(coroutine.create(function()
     results = table.pack(xpcall(fn, debug.traceback, table.unpack(arguments, 1, arguments.n)))
-  end)
-  resume(co)
-  uv.run("default")
+  end))
+  while is_busy() do
+    turn(new_timer)
+  end
+  uv.new_timer = new_timer
   assert(results, "the task never ended")
   assert(results[1], results[2])
   return table.unpack(results, 2, results.n)
+end
+
+---Timers of the last `run` that nobody closed.
+---@return integer
+function M.open_timers()
+  local count = 0
+  for _, timer in ipairs(timers) do
+    count = count + (timer:is_closing() and 0 or 1)
+  end
+  return count
+end
+
+---Call a function where nothing can wait: below a C function that can't be left.
+function M.where_nothing_waits(fn)
+  local results
+  table.sort({ 1, 2 }, function()
+    results = results or table.pack(fn())
+    return false
+  end)
+  return table.unpack(results, 1, results.n)
 end
 
 local Exchange = {}
