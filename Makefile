@@ -142,7 +142,9 @@ $(foreach m,$(modes),$(eval $(call rules_of_mode,$(m))))
 native_programs := $(foreach m,$(test_modes),$(native_tests:spec/native/%.c=build/$(m)/spec/%))
 
 native: $(native_programs)
-	@for t in $(native_programs); do echo "$$t"; "$$t" || exit; done
+	@for t in $(native_programs); do \
+	    "$$t" >"$$t.log" 2>&1 || { cat "$$t.log"; echo "$$t failed"; exit 1; }; \
+	    echo "$$t: $$(tail -n 1 "$$t.log")"; done
 
 # Plain first, as it fails faster. The interpreter is our own program: specs wait for their events on its loop.
 specs: native $(test_modes:%=build/%/moonwire) spec/node_modules/.stamp

@@ -25,11 +25,11 @@ struct mw_runtime {
     struct mw_server *servers;  /* those still listening or serving */
     struct mw_ws *sockets;      /* every WebSocket whose close event is still to come */
     size_t socket_count;
-    int64_t next_id;            /* of WebSockets */
-    int text_ref;               /* "text" and "binary", interned once */
+    int64_t next_id; /* of WebSockets */
+    int text_ref;    /* "text" and "binary", interned once */
     int binary_ref;
-    bool failed;                /* an error that nobody handled: the exit code will be 1 */
-    bool stopping;              /* told to end: nothing new is accepted */
+    bool failed;   /* an error that nobody handled: the exit code will be 1 */
+    bool stopping; /* told to end: nothing new is accepted */
 };
 
 #endif

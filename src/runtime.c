@@ -31,7 +31,7 @@ struct process {
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
-    uv_timer_t drain;   /* how long a signal waits for open connections */
+    uv_timer_t drain; /* how long a signal waits for open connections */
     bool drain_over;
     bool script_failed; /* the main chunk raised an error: out at once */
     const struct mw_runtime_options *options;
@@ -62,7 +62,8 @@ static void set_package_path(lua_State *L)
         lua_pop(L, 1);
         return;
     }
-    mw_log(MW_LOG_WARNING, "moonwire's Lua modules are neither in %s/../../lua nor in %s/../share/moonwire/lua", exe, exe);
+    mw_log(MW_LOG_WARNING, "moonwire's Lua modules are neither in %s/../../lua nor in %s/../share/moonwire/lua", exe,
+           exe);
 }
 
 static void set_arg(lua_State *L, const struct mw_runtime_options *options)

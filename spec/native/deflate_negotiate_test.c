@@ -26,8 +26,7 @@ static bool params_are(const struct mw_deflate_params *params, struct terms term
 {
     return params->enabled && params->server_no_context_takeover == terms.server_alone &&
            params->client_no_context_takeover == terms.client_alone &&
-           params->server_max_window_bits == terms.server_bits &&
-           params->client_max_window_bits == terms.client_bits;
+           params->server_max_window_bits == terms.server_bits && params->client_max_window_bits == terms.client_bits;
 }
 
 static const struct terms open = {false, false, 15, 15};
@@ -45,18 +44,12 @@ struct offer_row {
 
 static const struct offer_row offer_rows[] = {
     {PMD, &open, PMD, {false, false, 15, 15}},
-    {PMD "; client_max_window_bits",
-     &open,
-     PMD,
-     {false, false, 15, 15}}, /* what Chrome and Firefox send */
+    {PMD "; client_max_window_bits", &open, PMD, {false, false, 15, 15}}, /* what Chrome and Firefox send */
     {PMD "; client_max_window_bits",
      &alone,
      PMD "; server_no_context_takeover; client_no_context_takeover",
      {true, true, 15, 15}},
-    {PMD,
-     &alone,
-     PMD "; server_no_context_takeover; client_no_context_takeover",
-     {true, true, 15, 15}},
+    {PMD, &alone, PMD "; server_no_context_takeover; client_no_context_takeover", {true, true, 15, 15}},
     {PMD "; server_no_context_takeover",
      &open,
      PMD "; server_no_context_takeover",
@@ -69,26 +62,14 @@ static const struct offer_row offer_rows[] = {
      &open,
      PMD "; server_max_window_bits=10",
      {false, false, 10, 15}}, /* §7.1.2.1 */
-    {PMD "; server_max_window_bits=15",
-     &open,
-     PMD "; server_max_window_bits=15",
-     {false, false, 15, 15}},
-    {PMD "; server_max_window_bits=8",
-     &open,
-     PMD "; server_max_window_bits=8",
-     {false, false, 8, 15}},
+    {PMD "; server_max_window_bits=15", &open, PMD "; server_max_window_bits=15", {false, false, 15, 15}},
+    {PMD "; server_max_window_bits=8", &open, PMD "; server_max_window_bits=8", {false, false, 8, 15}},
     {PMD "; client_max_window_bits=10",
      &open,
      PMD "; client_max_window_bits=10",
      {false, false, 15, 10}}, /* §7.1.2.2 */
-    {PMD "; client_max_window_bits=8",
-     &open,
-     PMD "; client_max_window_bits=8",
-     {false, false, 15, 8}},
-    {PMD,
-     &narrow,
-     PMD "; server_max_window_bits=11",
-     {false, false, 11, 15}}, /* the client's may not be named */
+    {PMD "; client_max_window_bits=8", &open, PMD "; client_max_window_bits=8", {false, false, 15, 8}},
+    {PMD, &narrow, PMD "; server_max_window_bits=11", {false, false, 11, 15}}, /* the client's may not be named */
     {PMD "; client_max_window_bits",
      &narrow,
      PMD "; server_max_window_bits=11; client_max_window_bits=12",
@@ -112,20 +93,11 @@ static const struct offer_row offer_rows[] = {
      &open,
      PMD "; server_max_window_bits=11; client_max_window_bits=10",
      {false, false, 11, 10}},
-    {PMD "; server_max_window_bits=\"10\"",
-     &open,
-     PMD "; server_max_window_bits=10",
-     {false, false, 10, 15}},
-    {PMD "; server_max_window_bits=\"\\1\\0\"",
-     &open,
-     PMD "; server_max_window_bits=10",
-     {false, false, 10, 15}},
+    {PMD "; server_max_window_bits=\"10\"", &open, PMD "; server_max_window_bits=10", {false, false, 10, 15}},
+    {PMD "; server_max_window_bits=\"\\1\\0\"", &open, PMD "; server_max_window_bits=10", {false, false, 10, 15}},
     {", ," PMD ",", &open, PMD, {false, false, 15, 15}},
     /* the first acceptable one counts (§5) */
-    {PMD "; server_max_window_bits=10, " PMD,
-     &open,
-     PMD "; server_max_window_bits=10",
-     {false, false, 10, 15}},
+    {PMD "; server_max_window_bits=10, " PMD, &open, PMD "; server_max_window_bits=10", {false, false, 10, 15}},
     {PMD "; server_max_window_bits=16, " PMD, &open, PMD, {false, false, 15, 15}},
     {PMD "; unknown, " PMD "; client_no_context_takeover",
      &open,
@@ -224,26 +196,14 @@ struct answer_row {
 static const struct answer_row answer_rows[] = {
     {"", &open, true, {0}},
     {PMD, &open, true, {false, false, 15, 15}},
-    {PMD "; server_no_context_takeover",
-     &open,
-     true,
-     {true, false, 15, 15}}, /* not asked for, but allowed */
+    {PMD "; server_no_context_takeover", &open, true, {true, false, 15, 15}}, /* not asked for, but allowed */
     {PMD "; client_no_context_takeover", &open, true, {false, true, 15, 15}},
     {PMD "; server_max_window_bits=10", &open, true, {false, false, 10, 15}},
     {PMD "; client_max_window_bits=10", &open, true, {false, false, 15, 10}},
     {PMD "; client_max_window_bits=8; server_max_window_bits=8", &open, true, {false, false, 8, 8}},
-    {PMD "; server_no_context_takeover; client_no_context_takeover",
-     &alone,
-     true,
-     {true, true, 15, 15}},
-    {PMD "; server_no_context_takeover",
-     &alone,
-     true,
-     {true, true, 15, 15}}, /* we keep our own promise anyway */
-    {PMD "; server_max_window_bits=11; client_max_window_bits=12",
-     &narrow,
-     true,
-     {false, false, 11, 12}},
+    {PMD "; server_no_context_takeover; client_no_context_takeover", &alone, true, {true, true, 15, 15}},
+    {PMD "; server_no_context_takeover", &alone, true, {true, true, 15, 15}}, /* we keep our own promise anyway */
+    {PMD "; server_max_window_bits=11; client_max_window_bits=12", &narrow, true, {false, false, 11, 12}},
     {PMD "; server_max_window_bits=9", &narrow, true, {false, false, 9, 12}},
     {PMD "; server_max_window_bits=\"11\"", &narrow, true, {false, false, 11, 12}},
 
@@ -284,8 +244,7 @@ static void test_offers_written(void)
         const char *offer;
     } written[] = {
         {&open, PMD "; client_max_window_bits"},
-        {&alone,
-         PMD "; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"},
+        {&alone, PMD "; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"},
         {&narrow, PMD "; server_max_window_bits=11; client_max_window_bits=12"},
     };
     for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
@@ -303,8 +262,7 @@ static void test_both_sides(void)
     check_test("our client and our server always agree");
     for (int mix = 0; mix < 4 * 4 * 49 * 49; mix++) {
         struct terms ours = {mix & 1, mix >> 1 & 1, 9 + (mix >> 4) % 7, 9 + (mix >> 4) / 7 % 7};
-        struct terms theirs = {mix >> 2 & 1, mix >> 3 & 1, 9 + (mix >> 4) / 49 % 7,
-                               9 + (mix >> 4) / 343 % 7};
+        struct terms theirs = {mix >> 2 & 1, mix >> 3 & 1, 9 + (mix >> 4) / 49 % 7, 9 + (mix >> 4) / 343 % 7};
         struct mw_deflate_options server = options_of(ours);
         struct mw_deflate_options client = options_of(theirs);
         struct mw_deflate_params at_server;

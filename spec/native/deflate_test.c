@@ -12,8 +12,8 @@ enum { NO_LIMIT = 1 << 28, TEXT_LEN = 70000 };
 static struct mw_deflate_pool *pool;
 static uint8_t text[TEXT_LEN];
 
-static struct mw_deflate *make(bool is_server, bool server_alone, bool client_alone,
-                               int server_bits, int client_bits, int level, int memory)
+static struct mw_deflate *make(bool is_server, bool server_alone, bool client_alone, int server_bits, int client_bits,
+                               int level, int memory)
 {
     struct mw_deflate_options options = {.enabled = true, .level = level, .memory = memory};
     struct mw_deflate_params params = {
@@ -35,9 +35,8 @@ static struct mw_deflate *make_plain(bool is_server, bool takeover)
 }
 
 /* Inflates a payload in frames of `step` bytes into an emptied `out`. */
-static enum mw_deflate_result inflate_in_steps(struct mw_deflate *deflate, const uint8_t *payload,
-                                               size_t len, size_t step, struct mw_buffer *out,
-                                               size_t limit)
+static enum mw_deflate_result inflate_in_steps(struct mw_deflate *deflate, const uint8_t *payload, size_t len,
+                                               size_t step, struct mw_buffer *out, size_t limit)
 {
     enum mw_deflate_result result;
     size_t at = 0;
@@ -75,8 +74,7 @@ static const struct row rows[] = {
     {"not even an empty block", "", ""},
     {"a final block and no empty one", "f3 48 cd c9 c9 07 00", "Hello"},
     {"two final blocks", "f3 48 cd c9 c9 07 00 f3 48 cd c9 c9 07 00 00", "HelloHello"},
-    {"a final block, then one that is not", "f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00",
-     "HelloHello"},
+    {"a final block, then one that is not", "f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00", "HelloHello"},
     {"a final stored block completed by the tail", "f2 48 cd c9 c9 07 00 00 00 ff ff 01", "Hello"},
     {"nothing, finally", "03 00 00", ""},
     {"nothing, many times", "00 00 00 ff ff 00 00 00 ff ff 00", ""},
@@ -104,8 +102,7 @@ static void test_row(const struct row *row)
     for (int takeover = 0; takeover < 2; takeover++) {
         for (size_t step = 1; step <= len + 1; step++) {
             struct mw_deflate *deflate = make_plain(true, takeover);
-            enum mw_deflate_result result =
-                inflate_in_steps(deflate, payload, len, step, &out, NO_LIMIT);
+            enum mw_deflate_result result = inflate_in_steps(deflate, payload, len, step, &out, NO_LIMIT);
             EXPECT(result == (row->text ? MW_DEFLATE_OK : MW_DEFLATE_CORRUPT));
             if (row->text) {
                 EXPECT(holds(&out, row->text, strlen(row->text)));
@@ -134,8 +131,7 @@ static void test_window_shared(void)
     check_test("the same without context takeover is corrupt");
     deflate = make_plain(true, false);
     EXPECT(inflate_in_steps(deflate, first, sizeof first, 3, &out, NO_LIMIT) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(deflate, second, sizeof second, 1, &out, NO_LIMIT) ==
-           MW_DEFLATE_CORRUPT);
+    EXPECT(inflate_in_steps(deflate, second, sizeof second, 1, &out, NO_LIMIT) == MW_DEFLATE_CORRUPT);
     mw_deflate_free(deflate);
     mw_buffer_free(&out);
 }
@@ -151,8 +147,8 @@ static void make_text(void)
         if (len > 20000 && len < 25000)
             text[len++] = (uint8_t)check_random(&seed);
         else
-            len += (size_t)snprintf((char *)text + len, 100, "{\"id\":%u,\"user\":\"u%u\"},",
-                                    check_random(&seed) % 50, check_random(&seed) % 1000);
+            len += (size_t)snprintf((char *)text + len, 100, "{\"id\":%u,\"user\":\"u%u\"},", check_random(&seed) % 50,
+                                    check_random(&seed) % 1000);
     }
     memset(text + len, ' ', TEXT_LEN - len);
 }
@@ -203,8 +199,7 @@ static void test_round_trips(void)
             int other = 23 - bits;
             struct mw_deflate *server = make(true, server_alone, client_alone, bits, other, 6, 8);
             struct mw_deflate *client = make(false, server_alone, client_alone, bits, other, 6, 8);
-            EXPECT(mw_deflate_send_window(server) == bits &&
-                   mw_deflate_send_window(client) == other);
+            EXPECT(mw_deflate_send_window(server) == bits && mw_deflate_send_window(client) == other);
             round_trip(server, client, bits, server_alone);
             round_trip(client, server, other, client_alone);
             mw_deflate_free(server);
@@ -255,27 +250,23 @@ static void test_forget(void)
 
     check_test("a message that was dropped and then forgotten leaves no hole");
     EXPECT(mw_deflate_compress(server, text, 500, &packed) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) ==
-           MW_DEFLATE_OK);
+    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_OK);
     EXPECT(mw_deflate_compress(server, text + 500, 900, &packed) == MW_DEFLATE_OK); /* not sent */
     mw_deflate_forget(server);
     packed.len = 0;
     EXPECT(mw_deflate_compress(server, text + 600, 900, &packed) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) ==
-           MW_DEFLATE_OK);
+    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_OK);
     EXPECT(holds(&out, text + 600, 900));
 
     check_test("a shared message between two private ones");
     packed.len = 0;
     EXPECT(mw_deflate_once(pool, 6, 8, 15, text + 3000, 2000, &packed) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) ==
-           MW_DEFLATE_OK);
+    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_OK);
     EXPECT(holds(&out, text + 3000, 2000));
     mw_deflate_forget(server);
     packed.len = 0;
     EXPECT(mw_deflate_compress(server, text + 700, 900, &packed) == MW_DEFLATE_OK);
-    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) ==
-           MW_DEFLATE_OK);
+    EXPECT(inflate_in_steps(client, packed.data, packed.len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_OK);
     EXPECT(holds(&out, text + 700, 900));
     mw_deflate_free(server);
     mw_deflate_free(client);
@@ -298,8 +289,8 @@ static void test_interleaved(void)
         for (size_t at = 0; at < packed.len; at += 100) {
             size_t part = packed.len - at < 100 ? packed.len - at : 100;
             for (size_t i = 0; i < COUNT; i++)
-                EXPECT(mw_deflate_inflate(peers[i], packed.data + at, part, at + part == packed.len,
-                                          &outs[i], NO_LIMIT) == MW_DEFLATE_OK);
+                EXPECT(mw_deflate_inflate(peers[i], packed.data + at, part, at + part == packed.len, &outs[i],
+                                          NO_LIMIT) == MW_DEFLATE_OK);
         }
         for (size_t i = 0; i < COUNT; i++) {
             EXPECT(holds(&outs[i], text, LEN));
@@ -307,8 +298,7 @@ static void test_interleaved(void)
         }
     }
     for (size_t i = 0; i < COUNT; i++) {
-        EXPECT(mw_deflate_inflate(peers[i], packed.data, 50, false, &outs[i], NO_LIMIT) ==
-               MW_DEFLATE_OK);
+        EXPECT(mw_deflate_inflate(peers[i], packed.data, 50, false, &outs[i], NO_LIMIT) == MW_DEFLATE_OK);
         mw_deflate_free(peers[i]);
         mw_buffer_free(&outs[i]);
     }
@@ -329,12 +319,10 @@ static void test_limit(void)
             size_t size = sizes[i];
             packed.len = 0;
             EXPECT(mw_deflate_once(pool, 6, 8, 15, text, size, &packed) == MW_DEFLATE_OK);
-            EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, size) ==
-                   MW_DEFLATE_OK);
+            EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, size) == MW_DEFLATE_OK);
             EXPECT(holds(&out, text, size));
             if (size) {
-                EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, size - 1) ==
-                       MW_DEFLATE_TOO_BIG);
+                EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, size - 1) == MW_DEFLATE_TOO_BIG);
                 EXPECT(out.len <= size - 1);
             }
             mw_deflate_free(deflate);
@@ -358,8 +346,7 @@ static void test_bomb(void)
         for (size_t step = 100; step <= 1000000; step *= 100) {
             struct mw_deflate *deflate = make_plain(true, takeover);
             struct mw_buffer out = {0};
-            EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, LIMIT) ==
-                   MW_DEFLATE_TOO_BIG);
+            EXPECT(inflate_in_steps(deflate, packed.data, packed.len, step, &out, LIMIT) == MW_DEFLATE_TOO_BIG);
             EXPECT(out.len == LIMIT && out.cap <= 2 * LIMIT);
             mw_buffer_free(&out);
             mw_deflate_free(deflate);
@@ -373,8 +360,7 @@ static void test_bomb(void)
     struct mw_buffer out = {0};
     for (int i = 0; i < 1000000; i++)
         EXPECT(mw_buffer_append(&packed, "\x03", 2));
-    EXPECT(mw_deflate_inflate(deflate, packed.data, packed.len, true, &out, 0) == MW_DEFLATE_OK &&
-           out.len == 0);
+    EXPECT(mw_deflate_inflate(deflate, packed.data, packed.len, true, &out, 0) == MW_DEFLATE_OK && out.len == 0);
     mw_deflate_free(deflate);
     mw_buffer_free(&packed);
     mw_buffer_free(&out);
@@ -390,8 +376,7 @@ static void test_early_ends(void)
         EXPECT(mw_deflate_once(pool, level, 8, 15, text, 3000, &packed) == MW_DEFLATE_OK);
         for (size_t len = 1; len < packed.len; len++) {
             struct mw_deflate *deflate = make_plain(true, len & 1);
-            EXPECT(inflate_in_steps(deflate, packed.data, len, SIZE_MAX, &out, NO_LIMIT) ==
-                   MW_DEFLATE_CORRUPT);
+            EXPECT(inflate_in_steps(deflate, packed.data, len, SIZE_MAX, &out, NO_LIMIT) == MW_DEFLATE_CORRUPT);
             mw_deflate_free(deflate);
         }
     }
@@ -406,8 +391,7 @@ static void test_noise(void)
     struct mw_buffer out = {0};
     uint64_t seed = 5;
     int corrupt = 0;
-    check_test(
-        "20,000 streams with changed bytes end, within the limit, and the pool stays usable");
+    check_test("20,000 streams with changed bytes end, within the limit, and the pool stays usable");
     for (int i = 0; i < 20000; i++) {
         size_t len = 1 + check_random(&seed) % 400;
         packed.len = 0;
@@ -415,8 +399,8 @@ static void test_noise(void)
         for (uint32_t changes = check_random(&seed) % 4; changes; changes--)
             packed.data[check_random(&seed) % packed.len] = (uint8_t)check_random(&seed);
         struct mw_deflate *deflate = make_plain(true, i & 1);
-        enum mw_deflate_result result = inflate_in_steps(
-            deflate, packed.data, packed.len, 1 + check_random(&seed) % 500, &out, LIMIT);
+        enum mw_deflate_result result =
+            inflate_in_steps(deflate, packed.data, packed.len, 1 + check_random(&seed) % 500, &out, LIMIT);
         EXPECT(result != MW_DEFLATE_NO_MEMORY);
         corrupt += result == MW_DEFLATE_CORRUPT;
         mw_deflate_free(deflate);

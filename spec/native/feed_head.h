@@ -24,13 +24,12 @@ struct outcome {
     struct mw_http_head head;
 };
 
-typedef enum mw_http_result parse_function(struct mw_http_head *, char *, size_t,
-                                           const struct mw_http_limits *, size_t *, size_t *,
-                                           struct mw_http_error *);
+typedef enum mw_http_result parse_function(struct mw_http_head *, char *, size_t, const struct mw_http_limits *,
+                                           size_t *, size_t *, struct mw_http_error *);
 
 /* Feeds `step` bytes at a time, moving the bytes each time. */
-static inline void feed(struct outcome *outcome, parse_function *parse, const char *text,
-                        size_t len, size_t step, const struct mw_http_limits *with)
+static inline void feed(struct outcome *outcome, parse_function *parse, const char *text, size_t len, size_t step,
+                        const struct mw_http_limits *with)
 {
     size_t scanned = 0;
     memset(outcome, 0x5a, sizeof *outcome);
@@ -41,8 +40,8 @@ static inline void feed(struct outcome *outcome, parse_function *parse, const ch
         outcome->used = len - outcome->used < step ? len : outcome->used + step;
         free(outcome->data);
         outcome->data = check_copy(text, outcome->used);
-        outcome->result = parse(&outcome->head, outcome->data, outcome->used, with, &scanned,
-                                &outcome->head_len, &outcome->error);
+        outcome->result =
+            parse(&outcome->head, outcome->data, outcome->used, with, &scanned, &outcome->head_len, &outcome->error);
     } while (outcome->result == MW_HTTP_PARTIAL && outcome->used < len);
 }
 
@@ -53,20 +52,18 @@ static inline bool same_span(struct mw_span a, struct mw_span b)
 
 static inline bool same_head(const struct mw_http_head *a, const struct mw_http_head *b)
 {
-    bool same = same_span(a->method, b->method) && same_span(a->target, b->target) &&
-                a->status == b->status && same_span(a->reason, b->reason) && a->minor == b->minor &&
-                a->header_count == b->header_count && a->content_length == b->content_length &&
-                a->chunked == b->chunked && a->keep_alive == b->keep_alive &&
+    bool same = same_span(a->method, b->method) && same_span(a->target, b->target) && a->status == b->status &&
+                same_span(a->reason, b->reason) && a->minor == b->minor && a->header_count == b->header_count &&
+                a->content_length == b->content_length && a->chunked == b->chunked && a->keep_alive == b->keep_alive &&
                 a->expect_continue == b->expect_continue && a->upgrade == b->upgrade;
     for (size_t i = 0; same && i < a->header_count; i++)
-        same = same_span(a->headers[i].name, b->headers[i].name) &&
-               same_span(a->headers[i].value, b->headers[i].value);
+        same = same_span(a->headers[i].name, b->headers[i].name) && same_span(a->headers[i].value, b->headers[i].value);
     return same;
 }
 
 /* Whole, then in pieces of 1, 2, 3 and 7 bytes; `whole` is left for more checks. */
-static inline void feed_all_ways(struct outcome *whole, parse_function *parse, const char *text,
-                                 size_t len, const struct mw_http_limits *with)
+static inline void feed_all_ways(struct outcome *whole, parse_function *parse, const char *text, size_t len,
+                                 const struct mw_http_limits *with)
 {
     static const size_t steps[] = {1, 2, 3, 7};
     feed(whole, parse, text, len, SIZE_MAX, with);
@@ -76,8 +73,7 @@ static inline void feed_all_ways(struct outcome *whole, parse_function *parse, c
         EXPECT(pieces.result == whole->result);
         if (whole->result == MW_HTTP_INVALID) {
             EXPECT(pieces.error.status == whole->error.status);
-            EXPECT(pieces.error.why == whole->error.why ||
-                   strcmp(pieces.error.why, whole->error.why) == 0);
+            EXPECT(pieces.error.why == whole->error.why || strcmp(pieces.error.why, whole->error.why) == 0);
         }
         if (whole->result == MW_HTTP_OK) {
             EXPECT(pieces.head_len == whole->head_len);

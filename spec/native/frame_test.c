@@ -14,37 +14,20 @@ struct good_row {
 };
 
 static const struct good_row good_rows[] = {
-    {"§5.7 an unmasked text",
-     "81 05",
-     FROM_SERVER,
-     {.length = 5, .header_len = 2, .opcode = 1, .fin = true}},
+    {"§5.7 an unmasked text", "81 05", FROM_SERVER, {.length = 5, .header_len = 2, .opcode = 1, .fin = true}},
     {"§5.7 a masked text",
      "81 85 37 fa 21 3d",
      FROM_CLIENT,
-     {.length = 5,
-      .header_len = 6,
-      .opcode = 1,
-      .fin = true,
-      .masked = true,
-      .key = {0x37, 0xfa, 0x21, 0x3d}}},
+     {.length = 5, .header_len = 6, .opcode = 1, .fin = true, .masked = true, .key = {0x37, 0xfa, 0x21, 0x3d}}},
     {"§5.7 the first fragment", "01 03", FROM_SERVER, {.length = 3, .header_len = 2, .opcode = 1}},
-    {"§5.7 the last fragment",
-     "80 02",
-     FROM_SERVER,
-     {.length = 2, .header_len = 2, .opcode = 0, .fin = true}},
+    {"§5.7 the last fragment", "80 02", FROM_SERVER, {.length = 2, .header_len = 2, .opcode = 0, .fin = true}},
     {"§5.7 a ping", "89 05", FROM_SERVER, {.length = 5, .header_len = 2, .opcode = 9, .fin = true}},
-    {"§5.7 256 bytes",
-     "82 7e 01 00",
-     FROM_SERVER,
-     {.length = 256, .header_len = 4, .opcode = 2, .fin = true}},
+    {"§5.7 256 bytes", "82 7e 01 00", FROM_SERVER, {.length = 256, .header_len = 4, .opcode = 2, .fin = true}},
     {"§5.7 64 KiB",
      "82 7f 00 00 00 00 00 01 00 00",
      FROM_SERVER,
      {.length = 65536, .header_len = 10, .opcode = 2, .fin = true}},
-    {"125, the longest short one",
-     "82 7d",
-     FROM_SERVER,
-     {.length = 125, .header_len = 2, .opcode = 2, .fin = true}},
+    {"125, the longest short one", "82 7d", FROM_SERVER, {.length = 125, .header_len = 2, .opcode = 2, .fin = true}},
     {"126, the shortest with 16 bits",
      "82 7e 00 7e",
      FROM_SERVER,
@@ -60,25 +43,11 @@ static const struct good_row good_rows[] = {
     {"masked with 64 bits of length",
      "82 ff 00 00 00 00 00 01 00 00 01 02 03 04",
      FROM_CLIENT,
-     {.length = 65536,
-      .header_len = 14,
-      .opcode = 2,
-      .fin = true,
-      .masked = true,
-      .key = {1, 2, 3, 4}}},
+     {.length = 65536, .header_len = 14, .opcode = 2, .fin = true, .masked = true, .key = {1, 2, 3, 4}}},
     {"an empty text", "81 00", FROM_SERVER, {.header_len = 2, .opcode = 1, .fin = true}},
-    {"an empty close",
-     "88 80 00 00 00 00",
-     FROM_CLIENT,
-     {.header_len = 6, .opcode = 8, .fin = true, .masked = true}},
-    {"a pong of 125 bytes",
-     "8a 7d",
-     FROM_SERVER,
-     {.length = 125, .header_len = 2, .opcode = 10, .fin = true}},
-    {"compressed text",
-     "c1 07",
-     FROM_SERVER,
-     {.length = 7, .header_len = 2, .opcode = 1, .fin = true, .rsv1 = true}},
+    {"an empty close", "88 80 00 00 00 00", FROM_CLIENT, {.header_len = 6, .opcode = 8, .fin = true, .masked = true}},
+    {"a pong of 125 bytes", "8a 7d", FROM_SERVER, {.length = 125, .header_len = 2, .opcode = 10, .fin = true}},
+    {"compressed text", "c1 07", FROM_SERVER, {.length = 7, .header_len = 2, .opcode = 1, .fin = true, .rsv1 = true}},
     {"the first fragment of a compressed binary",
      "42 07",
      FROM_SERVER,
@@ -87,9 +56,8 @@ static const struct good_row good_rows[] = {
 
 static bool same_frame(const struct mw_frame *a, const struct mw_frame *b)
 {
-    return a->length == b->length && a->header_len == b->header_len && a->opcode == b->opcode &&
-           a->fin == b->fin && a->rsv1 == b->rsv1 && a->masked == b->masked &&
-           memcmp(a->key, b->key, 4) == 0;
+    return a->length == b->length && a->header_len == b->header_len && a->opcode == b->opcode && a->fin == b->fin &&
+           a->rsv1 == b->rsv1 && a->masked == b->masked && memcmp(a->key, b->key, 4) == 0;
 }
 
 static void test_good(const struct good_row *row)
@@ -101,8 +69,7 @@ static void test_good(const struct good_row *row)
         uint8_t *copy = check_copy(data, have);
         struct mw_frame frame;
         const char *why = NULL;
-        enum mw_frame_result result =
-            mw_frame_parse(&frame, copy, have, row->role == FROM_CLIENT, true, &why);
+        enum mw_frame_result result = mw_frame_parse(&frame, copy, have, row->role == FROM_CLIENT, true, &why);
         EXPECT(result == (have < len ? MW_FRAME_PARTIAL : MW_FRAME_OK));
         EXPECT(!why);
         if (result == MW_FRAME_OK)
@@ -112,8 +79,7 @@ static void test_good(const struct good_row *row)
     uint8_t written[MW_FRAME_HEADER_MAX];
     const uint8_t *key = row->frame.masked ? row->frame.key : NULL;
     EXPECT(mw_frame_header_len(row->frame.length, row->frame.masked) == len);
-    EXPECT(mw_frame_write(written, row->frame.opcode, row->frame.fin, row->frame.rsv1,
-                          row->frame.length, key) == len);
+    EXPECT(mw_frame_write(written, row->frame.opcode, row->frame.fin, row->frame.rsv1, row->frame.length, key) == len);
     EXPECT(memcmp(written, data, len) == 0);
 }
 
@@ -227,8 +193,7 @@ static void test_close_codes(void)
         {5000, 65535, false},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        check_test("close codes %u to %u are %s", ranges[i].from, ranges[i].to,
-                   ranges[i].valid ? "valid" : "not");
+        check_test("close codes %u to %u are %s", ranges[i].from, ranges[i].to, ranges[i].valid ? "valid" : "not");
         for (unsigned code = ranges[i].from; code <= ranges[i].to; code++)
             EXPECT(mw_close_code_valid(code) == ranges[i].valid);
     }
@@ -246,8 +211,7 @@ int main(void)
     for (unsigned opcode = 0; opcode < 16; opcode++) {
         if (opcode <= 2 || (opcode >= 8 && opcode <= 10))
             continue;
-        static const struct bad_row reserved = {
-            .role = FROM_SERVER, .rsv1_allowed = true, .seen_at = 1};
+        static const struct bad_row reserved = {.role = FROM_SERVER, .rsv1_allowed = true, .seen_at = 1};
         const uint8_t data[2] = {(uint8_t)(0x80 | opcode), 0x00};
         char name[64];
         snprintf(name, sizeof name, "reserved opcode %u (§5.2)", opcode);

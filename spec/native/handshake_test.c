@@ -36,20 +36,16 @@ struct row {
 static const struct row requests[] = {
     {"the example of §1.2", GET UPGRADE KEYED VERSION "\r\n", 0},
     {"with what browsers add",
-     GET UPGRADE KEYED VERSION
-     "Origin: http://a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-     0},
+     GET UPGRADE KEYED VERSION "Origin: http://a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", 0},
     {"with a length of nothing", GET UPGRADE KEYED VERSION "Content-Length: 0\r\n\r\n", 0},
-    {"a key of plus and slash",
-     GET UPGRADE VERSION "Sec-WebSocket-Key: +/+/+/+/+/+/+/+/+/+/+w==\r\n\r\n", 0},
+    {"a key of plus and slash", GET UPGRADE VERSION "Sec-WebSocket-Key: +/+/+/+/+/+/+/+/+/+/+w==\r\n\r\n", 0},
     {"POST (§4.1)", "POST / HTTP/1.1\r\nHost: a\r\n" UPGRADE KEYED VERSION "\r\n", 405},
     {"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n" UPGRADE KEYED VERSION "\r\n", 405},
     {"a small get", "get / HTTP/1.1\r\nHost: a\r\n" UPGRADE KEYED VERSION "\r\n", 405},
     {"HTTP/1.0 (§4.2.1)", "GET / HTTP/1.0\r\nHost: a\r\n" UPGRADE KEYED VERSION "\r\n", 400},
     {"no Upgrade", GET "Connection: upgrade\r\n" KEYED VERSION "\r\n", 426},
     {"no Connection", GET "Upgrade: websocket\r\n" KEYED VERSION "\r\n", 426},
-    {"an upgrade to something else",
-     GET "Upgrade: h2c\r\nConnection: upgrade\r\n" KEYED VERSION "\r\n", 426},
+    {"an upgrade to something else", GET "Upgrade: h2c\r\nConnection: upgrade\r\n" KEYED VERSION "\r\n", 426},
     {"a body by length (9110 §7.8)", GET UPGRADE KEYED VERSION "Content-Length: 5\r\n\r\n", 400},
     {"a chunked body", GET UPGRADE KEYED VERSION "Transfer-Encoding: chunked\r\n\r\n", 400},
     {"no version (§4.4)", GET UPGRADE KEYED "\r\n", 426},
@@ -61,18 +57,13 @@ static const struct row requests[] = {
     {"no key", GET UPGRADE VERSION "\r\n", 400},
     {"an empty key", GET UPGRADE VERSION "Sec-WebSocket-Key:\r\n\r\n", 400},
     {"the key twice (§11.3.1)", GET UPGRADE VERSION KEYED KEYED "\r\n", 400},
-    {"a key of 15 bytes", GET UPGRADE VERSION "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAA\r\n\r\n",
+    {"a key of 15 bytes", GET UPGRADE VERSION "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAA\r\n\r\n", 400},
+    {"a key of 17 bytes", GET UPGRADE VERSION "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n", 400},
+    {"a key of 18 bytes", GET UPGRADE VERSION "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAAAA\r\n\r\n", 400},
+    {"a key without its padding", GET UPGRADE VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n\r\n", 400},
+    {"a key with a character base64 lacks", GET UPGRADE VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j-Q==\r\n\r\n",
      400},
-    {"a key of 17 bytes", GET UPGRADE VERSION "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
-     400},
-    {"a key of 18 bytes", GET UPGRADE VERSION "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAAAA\r\n\r\n",
-     400},
-    {"a key without its padding",
-     GET UPGRADE VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n\r\n", 400},
-    {"a key with a character base64 lacks",
-     GET UPGRADE VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j-Q==\r\n\r\n", 400},
-    {"a key with padding inside",
-     GET UPGRADE VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j=Q==\r\n\r\n", 400},
+    {"a key with padding inside", GET UPGRADE VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j=Q==\r\n\r\n", 400},
     {"a key and a comma", GET UPGRADE VERSION "Sec-WebSocket-Key: " KEY ",\r\n\r\n", 400},
 };
 
@@ -99,42 +90,33 @@ struct answer {
 };
 
 static const struct answer answers[] = {
-    {"the example of §1.2", SWITCHING UPGRADE ACCEPTED CHOSEN "chat\r\n\r\n", "chat, superchat",
-     "chat"},
-    {"the second one offered", SWITCHING UPGRADE ACCEPTED CHOSEN "superchat\r\n\r\n",
-     "chat, superchat", "superchat"},
+    {"the example of §1.2", SWITCHING UPGRADE ACCEPTED CHOSEN "chat\r\n\r\n", "chat, superchat", "chat"},
+    {"the second one offered", SWITCHING UPGRADE ACCEPTED CHOSEN "superchat\r\n\r\n", "chat, superchat", "superchat"},
     {"no subprotocol asked for", SWITCHING UPGRADE ACCEPTED "\r\n", NULL, ""},
     {"no subprotocol chosen", SWITCHING UPGRADE ACCEPTED "\r\n", "chat", ""},
-    {"another case of the headers",
-     SWITCHING "UPGRADE: WebSocket\r\nconnection: UPGRADE\r\n" ACCEPTED "\r\n", NULL, ""},
+    {"another case of the headers", SWITCHING "UPGRADE: WebSocket\r\nconnection: UPGRADE\r\n" ACCEPTED "\r\n", NULL,
+     ""},
     {"no reason", "HTTP/1.1 101\r\n" UPGRADE ACCEPTED "\r\n", NULL, ""},
     {"status 200", "HTTP/1.1 200 OK\r\n" UPGRADE ACCEPTED "\r\n", NULL, NULL},
     {"status 100", "HTTP/1.1 100 Continue\r\n" UPGRADE ACCEPTED "\r\n", NULL, NULL},
     {"HTTP/1.0", "HTTP/1.0 101 Switching\r\n" UPGRADE ACCEPTED "\r\n", NULL, NULL},
     {"no Upgrade", SWITCHING "Connection: Upgrade\r\n" ACCEPTED "\r\n", NULL, NULL},
     {"no Connection", SWITCHING "Upgrade: websocket\r\n" ACCEPTED "\r\n", NULL, NULL},
-    {"another Upgrade", SWITCHING "Connection: Upgrade\r\nUpgrade: h2c\r\n" ACCEPTED "\r\n", NULL,
-     NULL},
+    {"another Upgrade", SWITCHING "Connection: Upgrade\r\nUpgrade: h2c\r\n" ACCEPTED "\r\n", NULL, NULL},
     {"no Accept", SWITCHING UPGRADE "\r\n", NULL, NULL},
     {"an empty Accept", SWITCHING UPGRADE "Sec-WebSocket-Accept:\r\n\r\n", NULL, NULL},
-    {"the Accept of another key",
-     SWITCHING UPGRADE "Sec-WebSocket-Accept: t3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", NULL, NULL},
-    {"the Accept in another case",
-     SWITCHING UPGRADE "Sec-WebSocket-Accept: S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", NULL, NULL},
-    {"the Accept cut short",
-     SWITCHING UPGRADE "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo\r\n\r\n", NULL, NULL},
-    {"the key for an Accept", SWITCHING UPGRADE "Sec-WebSocket-Accept: " KEY "\r\n\r\n", NULL,
+    {"the Accept of another key", SWITCHING UPGRADE "Sec-WebSocket-Accept: t3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", NULL,
      NULL},
+    {"the Accept in another case", SWITCHING UPGRADE "Sec-WebSocket-Accept: S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", NULL,
+     NULL},
+    {"the Accept cut short", SWITCHING UPGRADE "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo\r\n\r\n", NULL, NULL},
+    {"the key for an Accept", SWITCHING UPGRADE "Sec-WebSocket-Accept: " KEY "\r\n\r\n", NULL, NULL},
     {"the Accept twice", SWITCHING UPGRADE ACCEPTED ACCEPTED "\r\n", NULL, NULL},
     {"a subprotocol without asking", SWITCHING UPGRADE ACCEPTED CHOSEN "chat\r\n\r\n", NULL, NULL},
-    {"a subprotocol not offered", SWITCHING UPGRADE ACCEPTED CHOSEN "cha\r\n\r\n",
-     "chat, superchat", NULL},
-    {"a subprotocol in another case", SWITCHING UPGRADE ACCEPTED CHOSEN "Chat\r\n\r\n", "chat",
-     NULL},
-    {"two subprotocols", SWITCHING UPGRADE ACCEPTED CHOSEN "chat, superchat\r\n\r\n",
-     "chat, superchat", NULL},
-    {"two headers", SWITCHING UPGRADE ACCEPTED CHOSEN "chat\r\n" CHOSEN "chat\r\n\r\n", "chat",
-     NULL},
+    {"a subprotocol not offered", SWITCHING UPGRADE ACCEPTED CHOSEN "cha\r\n\r\n", "chat, superchat", NULL},
+    {"a subprotocol in another case", SWITCHING UPGRADE ACCEPTED CHOSEN "Chat\r\n\r\n", "chat", NULL},
+    {"two subprotocols", SWITCHING UPGRADE ACCEPTED CHOSEN "chat, superchat\r\n\r\n", "chat, superchat", NULL},
+    {"two headers", SWITCHING UPGRADE ACCEPTED CHOSEN "chat\r\n" CHOSEN "chat\r\n\r\n", "chat", NULL},
     {"an empty subprotocol", SWITCHING UPGRADE ACCEPTED CHOSEN "\r\n\r\n", "chat,,", NULL},
 };
 
@@ -149,8 +131,7 @@ static void test_answer(const struct answer *answer)
     EXPECT(result == (answer->protocol ? 0 : -1));
     EXPECT((why != NULL) == (answer->protocol == NULL));
     if (answer->protocol)
-        EXPECT(protocol.len == strlen(answer->protocol) &&
-               !memcmp(protocol.at, answer->protocol, protocol.len));
+        EXPECT(protocol.len == strlen(answer->protocol) && !memcmp(protocol.at, answer->protocol, protocol.len));
     free(data);
 }
 
@@ -163,8 +144,7 @@ static const struct {
     {"one", CHOSEN "chat\r\n", "chat"},
     {"two", CHOSEN "chat, superchat\r\n", "chat|superchat"},
     {"two headers", CHOSEN "a,b\r\nX: y\r\nsec-websocket-protocol: c\r\n", "a|b|c"},
-    {"empty elements (9110 §5.6.1)",
-     CHOSEN ", a,, ,b,\r\n" CHOSEN "\r\n" CHOSEN ",\r\n" CHOSEN "c\r\n", "a|b|c"},
+    {"empty elements (9110 §5.6.1)", CHOSEN ", a,, ,b,\r\n" CHOSEN "\r\n" CHOSEN ",\r\n" CHOSEN "c\r\n", "a|b|c"},
     {"odd tokens", CHOSEN "v1.json+x, ~!#$%&'*^_`|\r\n", "v1.json+x|~!#$%&'*^_`|"},
     {"a blank inside", CHOSEN "a, b c, d\r\n", "a|!"},
     {"a slash", CHOSEN "a/b\r\n", "!"},
@@ -207,8 +187,7 @@ static void test_walks(void)
     check_append(text, sizeof text, "\r\n\r\n");
     char *data = parse(&head, text, true);
     EXPECT(mw_handshake_next_protocol(&head, &cursor, &protocol, &malformed) && protocol.len == 2);
-    EXPECT(mw_handshake_next_protocol(&head, &cursor, &protocol, &malformed) &&
-           protocol.len == 4096);
+    EXPECT(mw_handshake_next_protocol(&head, &cursor, &protocol, &malformed) && protocol.len == 4096);
     EXPECT(!mw_handshake_next_protocol(&head, &cursor, &protocol, &malformed) && !malformed);
     EXPECT(!mw_handshake_next_protocol(&head, &cursor, &protocol, &malformed));
     free(data);

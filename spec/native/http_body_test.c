@@ -15,8 +15,7 @@ struct outcome {
 };
 
 /* Feeds one piece to its end, or to the body's. */
-static void feed_piece(struct mw_http_body *body, struct outcome *outcome, const char *text,
-                       size_t len)
+static void feed_piece(struct mw_http_body *body, struct outcome *outcome, const char *text, size_t len)
 {
     char *copy = check_copy(text, len);
     size_t at = 0;
@@ -45,8 +44,8 @@ static void feed_piece(struct mw_http_body *body, struct outcome *outcome, const
 }
 
 /* `split` bytes first, then the rest in pieces of `step`. */
-static void feed(struct outcome *outcome, const struct mw_http_body *start, const char *text,
-                 size_t len, size_t split, size_t step)
+static void feed(struct outcome *outcome, const struct mw_http_body *start, const char *text, size_t len, size_t split,
+                 size_t step)
 {
     struct mw_http_body body = *start;
     outcome->verdict = body.done ? DONE : MORE;
@@ -59,8 +58,8 @@ static void feed(struct outcome *outcome, const struct mw_http_body *start, cons
     }
 }
 
-static void feed_all_ways(const struct mw_http_body *start, const char *text, size_t len,
-                          enum verdict verdict, const char *payload, size_t used)
+static void feed_all_ways(const struct mw_http_body *start, const char *text, size_t len, enum verdict verdict,
+                          const char *payload, size_t used)
 {
     static struct outcome outcome;
     for (size_t split = 0; split <= len + 1; split++) {
@@ -69,8 +68,7 @@ static void feed_all_ways(const struct mw_http_body *start, const char *text, si
         else
             feed(&outcome, start, text, len, 0, 1);
         EXPECT(outcome.verdict == verdict);
-        EXPECT(outcome.len == strlen(payload) &&
-               memcmp(outcome.payload, payload, outcome.len) == 0);
+        EXPECT(outcome.len == strlen(payload) && memcmp(outcome.payload, payload, outcome.len) == 0);
         if (verdict == DONE)
             EXPECT(outcome.used == used);
     }
@@ -92,15 +90,13 @@ static const struct row rows[] = {
     {"nothing", DONE, TEXT("0\r\n\r\n"), "", 0},
     {"many chunks", DONE, TEXT("1\r\na\r\n2\r\nbc\r\n3\r\ndef\r\n0\r\n\r\n"), "abcdef", 0},
     {"bytes behind", DONE, TEXT("1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n"), "a", 16},
-    {"sizes in both cases", DONE, TEXT("a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n"),
-     "01234567890123456789", 0},
+    {"sizes in both cases", DONE, TEXT("a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n"), "01234567890123456789", 0},
     {"zeros before a size", DONE, TEXT("0000000000000000000003\r\nabc\r\n000\r\n\r\n"), "abc", 0},
     {"CR and LF inside a chunk", DONE, TEXT("4\r\n\r\n\r\n\r\n0\r\n\r\n"), "\r\n\r\n", 0},
     {"an end that is payload", DONE, TEXT("5\r\n0\r\n\r\n\r\n0\r\n\r\n"), "0\r\n\r\n", 0},
     {"extensions (§7.1.1)", DONE, TEXT("1;a\r\nx\r\n1;a=b;c=\"d e\"\r\ny\r\n0;z\r\n\r\n"), "xy", 0},
     {"blanks before an extension", DONE, TEXT("1 \t;a = b\r\nx\r\n0\r\n\r\n"), "x", 0},
-    {"trailers (§7.1.2)", DONE, TEXT("1\r\nx\r\n0\r\nA: b\r\nContent-Length: 7\r\nC:\r\n\r\n"), "x",
-     0},
+    {"trailers (§7.1.2)", DONE, TEXT("1\r\nx\r\n0\r\nA: b\r\nContent-Length: 7\r\nC:\r\n\r\n"), "x", 0},
     {"a trailer of obs-text", DONE, TEXT("0\r\nA: \xc3\xa9\t\r\n\r\n"), "", 0},
     {"not yet the end", MORE, TEXT("1\r\nx\r\n0\r\n\r"), "x", 0},
     {"a chunk cut short", MORE, TEXT("5\r\nhel"), "hel", 0},
@@ -117,8 +113,7 @@ static const struct row rows[] = {
     {"a blank behind the size", MALFORMED, TEXT("1 \r\nx\r\n0\r\n\r\n"), "", 0},
     {"a second size", MALFORMED, TEXT("1 2\r\nx\r\n0\r\n\r\n"), "", 0},
     {"a size of 2^63", MALFORMED, TEXT("8000000000000000\r\n"), "", 0},
-    {"a size of 2^64 + 1 (overflow)", MALFORMED, TEXT("10000000000000001\r\nx\r\n0\r\n\r\n"), "",
-     0},
+    {"a size of 2^64 + 1 (overflow)", MALFORMED, TEXT("10000000000000001\r\nx\r\n0\r\n\r\n"), "", 0},
     {"bare LF behind the size", MALFORMED, TEXT("1\nx\r\n0\r\n\r\n"), "", 0},
     {"bare CR behind the size", MALFORMED, TEXT("1\rx\r\n0\r\n\r\n"), "", 0},
     {"bare LF in an extension", MALFORMED, TEXT("1;a\nx\r\n0\r\n\r\n"), "", 0},

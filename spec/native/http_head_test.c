@@ -33,8 +33,7 @@ static void test_lookup(void)
 
 /* `before`, then `fill` times 'a', then `after`, judged under `with`; 0 for MW_HTTP_OK, -1 for
  * MW_HTTP_PARTIAL. */
-static int status_of_long(const char *before, size_t fill, const char *after,
-                          const struct mw_http_limits *with)
+static int status_of_long(const char *before, size_t fill, const char *after, const struct mw_http_limits *with)
 {
     size_t len = strlen(before) + fill + strlen(after);
     char *text = malloc(len + 1);
@@ -48,9 +47,7 @@ static int status_of_long(const char *before, size_t fill, const char *after,
     feed(&whole, mw_http_parse_request, text, len, SIZE_MAX, with);
     feed(&pieces, mw_http_parse_request, text, len, 1, with);
     EXPECT(pieces.result == whole.result && pieces.error.status == whole.error.status);
-    int status = whole.result == MW_HTTP_OK        ? 0
-                 : whole.result == MW_HTTP_PARTIAL ? -1
-                                                   : whole.error.status;
+    int status = whole.result == MW_HTTP_OK ? 0 : whole.result == MW_HTTP_PARTIAL ? -1 : whole.error.status;
     free(pieces.data);
     free(whole.data);
     free(text);
@@ -130,9 +127,8 @@ static void test_slow_sender(void)
     memcpy(text, start, sizeof start - 1);
     clock_t begin = clock();
     for (size_t len = 1; len <= LEN; len++)
-        partial = mw_http_parse_request(&head, text, len, &wide, &scanned, &head_len, &error) ==
-                      MW_HTTP_PARTIAL &&
-                  partial;
+        partial =
+            mw_http_parse_request(&head, text, len, &wide, &scanned, &head_len, &error) == MW_HTTP_PARTIAL && partial;
     EXPECT(partial);
     EXPECT((double)(clock() - begin) / CLOCKS_PER_SEC < 1.0);
     free(text);

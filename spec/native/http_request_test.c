@@ -17,8 +17,7 @@ struct bad_row {
 static const struct bad_row bad_rows[] = {
     /* request line: RFC 9112 §3 */
     {400, "no method (§3.1)", TEXT(" / HTTP/1.1\r\n" HOST "\r\n")},
-    {400, "a method with a parenthesis (§3.1, 9110 §5.6.2)",
-     TEXT("GE(T / HTTP/1.1\r\n" HOST "\r\n")},
+    {400, "a method with a parenthesis (§3.1, 9110 §5.6.2)", TEXT("GE(T / HTTP/1.1\r\n" HOST "\r\n")},
     {400, "a method with a quote", TEXT("\"GET\" / HTTP/1.1\r\n" HOST "\r\n")},
     {400, "a method of obs-text", TEXT("G\xc3\x89T / HTTP/1.1\r\n" HOST "\r\n")},
     {400, "a method with a NUL", TEXT("G\0T / HTTP/1.1\r\n" HOST "\r\n")},
@@ -50,10 +49,8 @@ static const struct bad_row bad_rows[] = {
     {400, "more than a star", TEXT("OPTIONS *a HTTP/1.1\r\n" HOST "\r\n")},
     {400, "a fragment (§3.2.1)", TEXT("GET /a#b HTTP/1.1\r\n" HOST "\r\n")},
     {400, "another scheme", TEXT("GET ftp://a/ HTTP/1.1\r\n" HOST "\r\n")},
-    {400, "an http URI without a host (9110 §4.2.1)",
-     TEXT("GET http:///a HTTP/1.1\r\n" HOST "\r\n")},
-    {400, "an http URI with a user (9110 §4.2.4)",
-     TEXT("GET http://u@a/ HTTP/1.1\r\n" HOST "\r\n")},
+    {400, "an http URI without a host (9110 §4.2.1)", TEXT("GET http:///a HTTP/1.1\r\n" HOST "\r\n")},
+    {400, "an http URI with a user (9110 §4.2.4)", TEXT("GET http://u@a/ HTTP/1.1\r\n" HOST "\r\n")},
     {400, "an http URI with a port of letters", TEXT("GET http://a:b/ HTTP/1.1\r\n" HOST "\r\n")},
     {400, "just a scheme", TEXT("GET http:// HTTP/1.1\r\n" HOST "\r\n")},
     {400, "obs-text in the target (§3.2)", TEXT("GET /\xc3\xa9 HTTP/1.1\r\n" HOST "\r\n")},
@@ -120,10 +117,8 @@ static const struct bad_row bad_rows[] = {
     {400, "Host of obs-text", TEXT("GET / HTTP/1.1\r\nHost: \xc3\xa9\r\n\r\n")},
 
     /* framing: RFC 9112 §6, RFC 9110 §8.6 */
-    {400, "Content-Length twice (9110 §8.6)",
-     TEXT(POST "Content-Length: 5\r\nContent-Length: 6\r\n\r\n")},
-    {400, "Content-Length twice the same",
-     TEXT(POST "Content-Length: 5\r\ncontent-length: 5\r\n\r\n")},
+    {400, "Content-Length twice (9110 §8.6)", TEXT(POST "Content-Length: 5\r\nContent-Length: 6\r\n\r\n")},
+    {400, "Content-Length twice the same", TEXT(POST "Content-Length: 5\r\ncontent-length: 5\r\n\r\n")},
     {400, "Content-Length as a list", TEXT(POST "Content-Length: 5, 5\r\n\r\n")},
     {400, "Content-Length empty", TEXT(POST "Content-Length:\r\n\r\n")},
     {400, "Content-Length with a plus", TEXT(POST "Content-Length: +5\r\n\r\n")},
@@ -133,14 +128,10 @@ static const struct bad_row bad_rows[] = {
     {400, "Content-Length with a blank inside", TEXT(POST "Content-Length: 5 5\r\n\r\n")},
     {400, "Content-Length of 2^63", TEXT(POST "Content-Length: 9223372036854775808\r\n\r\n")},
     {400, "Content-Length of 2^64 + 5", TEXT(POST "Content-Length: 18446744073709551621\r\n\r\n")},
-    {400, "Content-Length of 40 digits",
-     TEXT(POST "Content-Length: 1000000000000000000000000000000000000000\r\n\r\n")},
-    {400, "both framings, CL.TE (§6.1)",
-     TEXT(POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")},
-    {400, "both framings, TE.CL (§6.1)",
-     TEXT(POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n")},
-    {400, "chunked in HTTP/1.0 (§6.1)",
-     TEXT("POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n")},
+    {400, "Content-Length of 40 digits", TEXT(POST "Content-Length: 1000000000000000000000000000000000000000\r\n\r\n")},
+    {400, "both framings, CL.TE (§6.1)", TEXT(POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")},
+    {400, "both framings, TE.CL (§6.1)", TEXT(POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n")},
+    {400, "chunked in HTTP/1.0 (§6.1)", TEXT("POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n")},
     {400, "Transfer-Encoding twice (§6.1)",
      TEXT(POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n")},
     {400, "Transfer-Encoding in two headers",
@@ -154,11 +145,9 @@ static const struct bad_row bad_rows[] = {
     {501, "chunked with a parameter", TEXT(POST "Transfer-Encoding: chunked;a=b\r\n\r\n")},
     {501, "chunked in quotes", TEXT(POST "Transfer-Encoding: \"chunked\"\r\n\r\n")},
     {501, "chunked with a comma", TEXT(POST "Transfer-Encoding: chunked,\r\n\r\n")},
-    {417, "another expectation (9110 §10.1.1)",
-     TEXT(POST "Content-Length: 1\r\nExpect: 200-ok\r\n\r\n")},
+    {417, "another expectation (9110 §10.1.1)", TEXT(POST "Content-Length: 1\r\nExpect: 200-ok\r\n\r\n")},
     {417, "an empty expectation", TEXT(POST "Expect:\r\n\r\n")},
-    {417, "a good and a bad expectation",
-     TEXT(POST "Content-Length: 1\r\nExpect: 100-continue\r\nExpect: x\r\n\r\n")},
+    {417, "a good and a bad expectation", TEXT(POST "Content-Length: 1\r\nExpect: 100-continue\r\nExpect: x\r\n\r\n")},
 };
 
 static void test_bad(const struct bad_row *row)
@@ -191,74 +180,58 @@ struct good_row {
 static const struct good_row good_rows[] = {
     {"the smallest", TEXT(GET "\r\n"), "GET", "/", 1, 1, -1, "k"},
     {"HTTP/1.0 without a Host", TEXT("GET / HTTP/1.0\r\n\r\n"), "GET", "/", 0, 0, -1, ""},
-    {"HTTP/1.0 that stays", TEXT("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), "GET", "/", 0,
-     1, -1, "k"},
-    {"HTTP/1.0 with both", TEXT("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n"), "GET",
-     "/", 0, 1, -1, ""},
+    {"HTTP/1.0 that stays", TEXT("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), "GET", "/", 0, 1, -1, "k"},
+    {"HTTP/1.0 with both", TEXT("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n"), "GET", "/", 0, 1, -1, ""},
     {"HTTP/1.1 that goes", TEXT(GET "Connection: close\r\n\r\n"), "GET", "/", 1, 2, -1, ""},
-    {"close in a list in another case", TEXT(GET "connection: te , CLOSE\r\n\r\n"), "GET", "/", 1,
-     2, -1, ""},
-    {"close in the second header", TEXT(GET "Connection: te\r\nConnection: close\r\n\r\n"), "GET",
-     "/", 1, 3, -1, ""},
+    {"close in a list in another case", TEXT(GET "connection: te , CLOSE\r\n\r\n"), "GET", "/", 1, 2, -1, ""},
+    {"close in the second header", TEXT(GET "Connection: te\r\nConnection: close\r\n\r\n"), "GET", "/", 1, 3, -1, ""},
     {"closed is not close", TEXT(GET "Connection: closed\r\n\r\n"), "GET", "/", 1, 2, -1, "k"},
     {"one empty line first (9112 §2.2)", TEXT("\r\n" GET "\r\n"), "GET", "/", 1, 1, -1, "k"},
-    {"a method nobody knows", TEXT("BREW /pot HTTP/1.1\r\n" HOST "\r\n"), "BREW", "/pot", 1, 1, -1,
-     "k"},
-    {"a method of odd tchars", TEXT("!#$%&'*+-.^_`|~0aZ / HTTP/1.1\r\n" HOST "\r\n"),
-     "!#$%&'*+-.^_`|~0aZ", "/", 1, 1, -1, "k"},
+    {"a method nobody knows", TEXT("BREW /pot HTTP/1.1\r\n" HOST "\r\n"), "BREW", "/pot", 1, 1, -1, "k"},
+    {"a method of odd tchars", TEXT("!#$%&'*+-.^_`|~0aZ / HTTP/1.1\r\n" HOST "\r\n"), "!#$%&'*+-.^_`|~0aZ", "/", 1, 1,
+     -1, "k"},
     {"OPTIONS *", TEXT("OPTIONS * HTTP/1.1\r\n" HOST "\r\n"), "OPTIONS", "*", 1, 1, -1, "k"},
-    {"a whole URI (9112 §3.2.2)", TEXT("GET http://a:80/b?c HTTP/1.1\r\n" HOST "\r\n"), "GET",
-     "http://a:80/b?c", 1, 1, -1, "k"},
-    {"a whole URI without a path", TEXT("GET HTTPS://a?b HTTP/1.1\r\n" HOST "\r\n"), "GET",
-     "HTTPS://a?b", 1, 1, -1, "k"},
-    {"a whole URI of a host only", TEXT("GET http://[::1] HTTP/1.1\r\n" HOST "\r\n"), "GET",
-     "http://[::1]", 1, 1, -1, "k"},
+    {"a whole URI (9112 §3.2.2)", TEXT("GET http://a:80/b?c HTTP/1.1\r\n" HOST "\r\n"), "GET", "http://a:80/b?c", 1, 1,
+     -1, "k"},
+    {"a whole URI without a path", TEXT("GET HTTPS://a?b HTTP/1.1\r\n" HOST "\r\n"), "GET", "HTTPS://a?b", 1, 1, -1,
+     "k"},
+    {"a whole URI of a host only", TEXT("GET http://[::1] HTTP/1.1\r\n" HOST "\r\n"), "GET", "http://[::1]", 1, 1, -1,
+     "k"},
     {"letters browsers leave bare", TEXT("GET /a?b={\"|\"}<>\\^` HTTP/1.1\r\n" HOST "\r\n"), "GET",
      "/a?b={\"|\"}<>\\^`", 1, 1, -1, "k"},
     {"bytes behind the head", TEXT(GET "\r\nGET /next"), "GET", "/", 1, 1, -1, "k"},
-    {"blanks around values", TEXT("GET / HTTP/1.1\r\nHost: \t a \t\r\nA:b\r\nC: \r\nD:\r\n\r\n"),
-     "GET", "/", 1, 4, -1, "k"},
-    {"obs-text and tabs in values", TEXT(GET "A: \xff\tb\xc3\xa9\r\n\r\n"), "GET", "/", 1, 2, -1,
+    {"blanks around values", TEXT("GET / HTTP/1.1\r\nHost: \t a \t\r\nA:b\r\nC: \r\nD:\r\n\r\n"), "GET", "/", 1, 4, -1,
      "k"},
-    {"Host with a port", TEXT("GET / HTTP/1.1\r\nHost: example.com:65535\r\n\r\n"), "GET", "/", 1,
-     1, -1, "k"},
-    {"Host with an empty port (9110 §7.2)", TEXT("GET / HTTP/1.1\r\nHost: a:\r\n\r\n"), "GET", "/",
-     1, 1, -1, "k"},
-    {"Host of an address", TEXT("GET / HTTP/1.1\r\nHOST: [2001:db8::ffff:1.2.3.4]:8080\r\n\r\n"),
-     "GET", "/", 1, 1, -1, "k"},
-    {"Host with an underscore and an escape", TEXT("GET / HTTP/1.1\r\nHost: my_host%2d-1\r\n\r\n"),
-     "GET", "/", 1, 1, -1, "k"},
+    {"obs-text and tabs in values", TEXT(GET "A: \xff\tb\xc3\xa9\r\n\r\n"), "GET", "/", 1, 2, -1, "k"},
+    {"Host with a port", TEXT("GET / HTTP/1.1\r\nHost: example.com:65535\r\n\r\n"), "GET", "/", 1, 1, -1, "k"},
+    {"Host with an empty port (9110 §7.2)", TEXT("GET / HTTP/1.1\r\nHost: a:\r\n\r\n"), "GET", "/", 1, 1, -1, "k"},
+    {"Host of an address", TEXT("GET / HTTP/1.1\r\nHOST: [2001:db8::ffff:1.2.3.4]:8080\r\n\r\n"), "GET", "/", 1, 1, -1,
+     "k"},
+    {"Host with an underscore and an escape", TEXT("GET / HTTP/1.1\r\nHost: my_host%2d-1\r\n\r\n"), "GET", "/", 1, 1,
+     -1, "k"},
     {"a length", TEXT(POST "Content-Length: 42\r\n\r\n"), "POST", "/", 1, 2, 42, "k"},
     {"a length of nothing", TEXT(POST "Content-Length: 0\r\n\r\n"), "POST", "/", 1, 2, 0, "k"},
-    {"a length with zeros before", TEXT(POST "Content-Length: 0007\r\n\r\n"), "POST", "/", 1, 2, 7,
-     "k"},
-    {"the largest length", TEXT(POST "Content-Length: 9223372036854775807\r\n\r\n"), "POST", "/", 1,
-     2, INT64_MAX, "k"},
+    {"a length with zeros before", TEXT(POST "Content-Length: 0007\r\n\r\n"), "POST", "/", 1, 2, 7, "k"},
+    {"the largest length", TEXT(POST "Content-Length: 9223372036854775807\r\n\r\n"), "POST", "/", 1, 2, INT64_MAX, "k"},
     {"chunked", TEXT(POST CHUNKED "\r\n"), "POST", "/", 1, 2, -1, "kc"},
-    {"Chunked in another case", TEXT(POST "transfer-encoding:CHUNKED\r\n\r\n"), "POST", "/", 1, 2,
-     -1, "kc"},
-    {"Expect with a length", TEXT(POST "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\n"), "POST",
-     "/", 1, 3, 1, "ke"},
-    {"Expect with chunks", TEXT(POST CHUNKED "Expect: 100-continue\r\n\r\n"), "POST", "/", 1, 3, -1,
-     "kce"},
-    {"Expect without a body (9110 §10.1.1)", TEXT(GET "Expect: 100-continue\r\n\r\n"), "GET", "/",
-     1, 2, -1, "k"},
-    {"Expect in HTTP/1.0 (9110 §10.1.1)",
-     TEXT("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"), "POST", "/", 0,
-     2, 1, ""},
+    {"Chunked in another case", TEXT(POST "transfer-encoding:CHUNKED\r\n\r\n"), "POST", "/", 1, 2, -1, "kc"},
+    {"Expect with a length", TEXT(POST "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\n"), "POST", "/", 1, 3, 1,
+     "ke"},
+    {"Expect with chunks", TEXT(POST CHUNKED "Expect: 100-continue\r\n\r\n"), "POST", "/", 1, 3, -1, "kce"},
+    {"Expect without a body (9110 §10.1.1)", TEXT(GET "Expect: 100-continue\r\n\r\n"), "GET", "/", 1, 2, -1, "k"},
+    {"Expect in HTTP/1.0 (9110 §10.1.1)", TEXT("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"),
+     "POST", "/", 0, 2, 1, ""},
     {"an upgrade", TEXT(GET UPGRADE "Connection: Upgrade\r\n\r\n"), "GET", "/", 1, 3, -1, "ku"},
-    {"an upgrade as Firefox asks", TEXT(GET "Connection: keep-alive, Upgrade\r\n" UPGRADE "\r\n"),
-     "GET", "/", 1, 3, -1, "ku"},
-    {"an upgrade in lists and cases",
-     TEXT(GET "connection: x,uPGRADE\r\nUPGRADE: h2c, WebSocket\r\n\r\n"), "GET", "/", 1, 3, -1,
+    {"an upgrade as Firefox asks", TEXT(GET "Connection: keep-alive, Upgrade\r\n" UPGRADE "\r\n"), "GET", "/", 1, 3, -1,
      "ku"},
+    {"an upgrade in lists and cases", TEXT(GET "connection: x,uPGRADE\r\nUPGRADE: h2c, WebSocket\r\n\r\n"), "GET", "/",
+     1, 3, -1, "ku"},
     {"Upgrade without Connection (9110 §7.8)", TEXT(GET UPGRADE "\r\n"), "GET", "/", 1, 2, -1, "k"},
-    {"Connection without Upgrade", TEXT(GET "Connection: upgrade\r\n\r\n"), "GET", "/", 1, 2, -1,
+    {"Connection without Upgrade", TEXT(GET "Connection: upgrade\r\n\r\n"), "GET", "/", 1, 2, -1, "k"},
+    {"an upgrade to something else", TEXT(GET "Connection: upgrade\r\nUpgrade: h2c\r\n\r\n"), "GET", "/", 1, 3, -1,
      "k"},
-    {"an upgrade to something else", TEXT(GET "Connection: upgrade\r\nUpgrade: h2c\r\n\r\n"), "GET",
-     "/", 1, 3, -1, "k"},
-    {"an upgrade in HTTP/1.0 (9110 §7.8)",
-     TEXT("GET / HTTP/1.0\r\n" UPGRADE "Connection: upgrade\r\n\r\n"), "GET", "/", 0, 2, -1, ""},
+    {"an upgrade in HTTP/1.0 (9110 §7.8)", TEXT("GET / HTTP/1.0\r\n" UPGRADE "Connection: upgrade\r\n\r\n"), "GET", "/",
+     0, 2, -1, ""},
 };
 
 static void test_good(const struct good_row *row)
@@ -270,10 +243,8 @@ static void test_good(const struct good_row *row)
     if (EXPECT(whole.result == MW_HTTP_OK)) {
         const struct mw_http_head *head = &whole.head;
         EXPECT(whole.head_len == (size_t)(end - row->text) + 4);
-        EXPECT(head->method.len == strlen(row->method) &&
-               !memcmp(head->method.at, row->method, head->method.len));
-        EXPECT(head->target.len == strlen(row->target) &&
-               !memcmp(head->target.at, row->target, head->target.len));
+        EXPECT(head->method.len == strlen(row->method) && !memcmp(head->method.at, row->method, head->method.len));
+        EXPECT(head->target.len == strlen(row->target) && !memcmp(head->target.at, row->target, head->target.len));
         EXPECT(head->minor == row->minor);
         EXPECT(head->header_count == row->header_count);
         EXPECT(head->content_length == row->content_length);
@@ -303,8 +274,7 @@ static void test_mutations(void)
     uint64_t seed = 11;
     check_test("20,000 heads with changed bytes are judged the same in pieces");
     for (int i = 0; i < 20000; i++) {
-        const struct good_row *row =
-            &good_rows[check_random(&seed) % (sizeof good_rows / sizeof good_rows[0])];
+        const struct good_row *row = &good_rows[check_random(&seed) % (sizeof good_rows / sizeof good_rows[0])];
         char *text = check_copy(row->text, row->len);
         struct outcome whole;
         struct outcome pieces;

@@ -14,22 +14,17 @@ struct response_row {
 
 static const struct response_row response_rows[] = {
     {"a plain answer", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), 200, "OK", 3, "k"},
-    {"a reason of several words", TEXT("HTTP/1.1 404 Not Found\r\n\r\n"), 404, "Not Found", -1,
-     "k"},
+    {"a reason of several words", TEXT("HTTP/1.1 404 Not Found\r\n\r\n"), 404, "Not Found", -1, "k"},
     {"an empty reason (9112 §4)", TEXT("HTTP/1.1 200 \r\n\r\n"), 200, "", -1, "k"},
     {"no reason and no space", TEXT("HTTP/1.1 200\r\n\r\n"), 200, "", -1, "k"},
-    {"obs-text and a tab in the reason", TEXT("HTTP/1.1 200 d\xe9j\xe0\tvu\r\n\r\n"), 200,
-     "d\xe9j\xe0\tvu", -1, "k"},
+    {"obs-text and a tab in the reason", TEXT("HTTP/1.1 200 d\xe9j\xe0\tvu\r\n\r\n"), 200, "d\xe9j\xe0\tvu", -1, "k"},
     {"HTTP/1.0", TEXT("HTTP/1.0 200 OK\r\n\r\n"), 200, "OK", -1, ""},
     {"a status nobody knows", TEXT("HTTP/1.1 799 ?\r\n\r\n"), 799, "?", -1, "k"},
     {"chunked", TEXT("HTTP/1.1 200 OK\r\n" CHUNKED "\r\n"), 200, "OK", -1, "kc"},
-    {"an upgrade",
-     TEXT("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n"),
-     101, "Switching Protocols", -1, "ku"},
-    {"Expect means nothing here", TEXT("HTTP/1.1 200 OK\r\nExpect: x\r\nContent-Length: 1\r\n\r\n"),
-     200, "OK", 1, "k"},
-    {"two Hosts mean nothing here", TEXT("HTTP/1.1 200 OK\r\nHost: /\r\nHost: /\r\n\r\n"), 200,
-     "OK", -1, "k"},
+    {"an upgrade", TEXT("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n"), 101,
+     "Switching Protocols", -1, "ku"},
+    {"Expect means nothing here", TEXT("HTTP/1.1 200 OK\r\nExpect: x\r\nContent-Length: 1\r\n\r\n"), 200, "OK", 1, "k"},
+    {"two Hosts mean nothing here", TEXT("HTTP/1.1 200 OK\r\nHost: /\r\nHost: /\r\n\r\n"), 200, "OK", -1, "k"},
     {"a status of two digits", TEXT("HTTP/1.1 20 OK\r\n\r\n"), 0, "", 0, ""},
     {"a status of four digits", TEXT("HTTP/1.1 2000 OK\r\n\r\n"), 0, "", 0, ""},
     {"a status of letters", TEXT("HTTP/1.1 abc OK\r\n\r\n"), 0, "", 0, ""},
@@ -43,12 +38,9 @@ static const struct response_row response_rows[] = {
     {"bare LF", TEXT("HTTP/1.1 200 OK\nA: b\n\n"), 0, "", 0, ""},
     {"a folded line", TEXT("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n"), 0, "", 0, ""},
     {"a blank before a colon", TEXT("HTTP/1.1 200 OK\r\nA : b\r\n\r\n"), 0, "", 0, ""},
-    {"two lengths", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"), 0,
-     "", 0, ""},
-    {"both framings", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" CHUNKED "\r\n"), 0, "", 0,
-     ""},
-    {"an unknown coding", TEXT("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), 0,
-     "", 0, ""},
+    {"two lengths", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"), 0, "", 0, ""},
+    {"both framings", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" CHUNKED "\r\n"), 0, "", 0, ""},
+    {"an unknown coding", TEXT("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), 0, "", 0, ""},
     {"chunked in HTTP/1.0", TEXT("HTTP/1.0 200 OK\r\n" CHUNKED "\r\n"), 0, "", 0, ""},
     {"a NUL in the reason", TEXT("HTTP/1.1 200 O\0K\r\n\r\n"), 0, "", 0, ""},
 };
@@ -62,8 +54,7 @@ static void test_response(const struct response_row *row)
     if (row->status && whole.result == MW_HTTP_OK) {
         const struct mw_http_head *head = &whole.head;
         EXPECT(head->status == row->status);
-        EXPECT(head->reason.len == strlen(row->reason) &&
-               !memcmp(head->reason.at, row->reason, head->reason.len));
+        EXPECT(head->reason.len == strlen(row->reason) && !memcmp(head->reason.at, row->reason, head->reason.len));
         EXPECT(head->content_length == row->content_length);
         EXPECT(head->keep_alive == (strchr(row->flags, 'k') != NULL));
         EXPECT(head->chunked == (strchr(row->flags, 'c') != NULL));

@@ -10,8 +10,7 @@ static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
 
 static void test_lengths(size_t phase)
 {
-    check_test("lengths 0 to %d at %d alignments, %zu bytes into the payload", LEN_MAX, ALIGN_MAX,
-               phase);
+    check_test("lengths 0 to %d at %d alignments, %zu bytes into the payload", LEN_MAX, ALIGN_MAX, phase);
     for (size_t align = 0; align < ALIGN_MAX; align++) {
         for (size_t len = 0; len <= LEN_MAX; len++) {
             uint8_t area[ALIGN_MAX + LEN_MAX + 8];

@@ -37,8 +37,7 @@ static const struct row rows[] = {
     {"U+100000", "f4 80 80 80", GOOD, 0},
     {"U+10FFFF, the last of all", "f4 8f bf bf", GOOD, 0},
     {"Greek", "ce ba e1 bd b9 cf 83 ce bc ce b5", GOOD, 0},
-    {"sixteen ASCII bytes and a pair", "61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 c3 a9",
-     GOOD, 0},
+    {"sixteen ASCII bytes and a pair", "61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 c3 a9", GOOD, 0},
 
     {"U+D800 (§3: surrogates)", "ed a0 80", BAD, 2},
     {"U+DB7F", "ed ad bf", BAD, 2},
@@ -115,12 +114,7 @@ static void test_rows(void)
 static size_t slow_character(const uint8_t *at, size_t len)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t count = at[0] < 0x80   ? 1
-                   : at[0] < 0xc0 ? 0
-                   : at[0] < 0xe0 ? 2
-                   : at[0] < 0xf0 ? 3
-                   : at[0] < 0xf8 ? 4
-                                  : 0;
+    size_t count = at[0] < 0x80 ? 1 : at[0] < 0xc0 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf8 ? 4 : 0;
     if (!count || count > len)
         return 0;
     uint32_t point = count == 1 ? at[0] : at[0] & (0x7fU >> count);
@@ -164,8 +158,7 @@ static void test_all_short(void)
     for (uint32_t value = 0xf0U << 16; value < 1U << 24; value++) {
         static const uint8_t last[] = {0x00, 0x7f, 0x80, 0xbf, 0xc0, 0xff};
         for (size_t i = 0; i < sizeof last; i++) {
-            const uint8_t data[4] = {(uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value,
-                                     last[i]};
+            const uint8_t data[4] = {(uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value, last[i]};
             wrong += mw_utf8_valid(data, 4) != slow_valid(data, 4);
         }
     }
@@ -174,8 +167,7 @@ static void test_all_short(void)
 
 static void test_positions(void)
 {
-    static const char *const sequences[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xff",
-                                            "\xed\xa0\x80"};
+    static const char *const sequences[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xff", "\xed\xa0\x80"};
     check_test("one sequence at every place of ASCII runs of 0 to 70 bytes, cut everywhere");
     for (size_t i = 0; i < sizeof sequences / sizeof sequences[0]; i++) {
         size_t width = strlen(sequences[i]);
@@ -208,8 +200,8 @@ static void test_random(void)
             data[at] = likely[check_random(&seed) % sizeof likely];
         size_t split = len ? check_random(&seed) % len : 0;
         struct mw_utf8 state = {0};
-        bool good = mw_utf8_feed(&state, data, split) &&
-                    mw_utf8_feed(&state, data + split, len - split) && mw_utf8_complete(&state);
+        bool good = mw_utf8_feed(&state, data, split) && mw_utf8_feed(&state, data + split, len - split) &&
+                    mw_utf8_complete(&state);
         EXPECT(good == slow_valid(data, len) && good == mw_utf8_valid(data, len));
     }
 }

@@ -137,6 +137,9 @@ describe("the declarations", function()
       ["moonwire.Behaviour"] = function(given)
         app:ws("/", given)
       end,
+      ["moonwire.ConnectionSettings"] = function(given)
+        app:ws("/", given)
+      end,
       ["moonwire.StaticOptions"] = function(given)
         app:static("/", "lua", given)
       end,

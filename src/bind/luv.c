@@ -30,9 +30,9 @@ static int run_callback(lua_State *L, int nargs, int nresults, int flags)
 /* Whether the value on top is a handle of luv's. */
 static bool is_handle(lua_State *L)
 {
-    static const char *const types[] = {"uv_async", "uv_check",   "uv_fs_event", "uv_fs_poll", "uv_idle",
-                                        "uv_pipe",  "uv_poll",    "uv_prepare",  "uv_process", "uv_signal",
-                                        "uv_tcp",   "uv_timer",   "uv_tty",      "uv_udp"};
+    static const char *const types[] = {"uv_async", "uv_check", "uv_fs_event", "uv_fs_poll", "uv_idle",
+                                        "uv_pipe",  "uv_poll",  "uv_prepare",  "uv_process", "uv_signal",
+                                        "uv_tcp",   "uv_timer", "uv_tty",      "uv_udp"};
 
     if (lua_type(L, -1) != LUA_TUSERDATA || luaL_getmetafield(L, -1, "__name") == LUA_TNIL)
         return false;

@@ -47,7 +47,8 @@ static void read_settings(lua_State *L, int table, struct mw_connection_settings
         (uint32_t)mw_option_integer(L, table, "max_control_per_second", settings->max_control_per_second);
     settings->max_backpressure =
         (size_t)mw_option_integer(L, table, "max_backpressure", (lua_Integer)settings->max_backpressure);
-    settings->high_water = (size_t)mw_option_integer(L, table, "high_water", (lua_Integer)settings->max_backpressure / 4);
+    settings->high_water =
+        (size_t)mw_option_integer(L, table, "high_water", (lua_Integer)settings->max_backpressure / 4);
     settings->ping_interval_ms = mw_option_ms(L, table, "ping_interval", settings->ping_interval_ms);
     settings->pong_timeout_ms = mw_option_ms(L, table, "pong_timeout", settings->pong_timeout_ms);
     settings->idle_timeout_ms = mw_option_ms(L, table, "idle_timeout", settings->idle_timeout_ms);

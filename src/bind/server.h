@@ -16,9 +16,9 @@ struct mw_server {
     struct mw_listener *listener; /* NULL: closed */
     struct mw_wire_vhost *vhost;  /* NULL: plain */
     struct mw_http_settings http;
-    struct mw_server *next;       /* runtime->servers */
+    struct mw_server *next; /* runtime->servers */
     struct mw_server **link;
-    size_t exchanges;             /* connections in HTTP */
+    size_t exchanges; /* connections in HTTP */
     int handler_ref;
     int self_ref;
 };

@@ -35,8 +35,8 @@ static struct mw_ws *ws_of(struct mw_subscriber *subscriber)
 static bool frame(struct publication *publication, bool compressed, const void *payload, size_t len)
 {
     uint8_t header[MW_FRAME_HEADER_MAX];
-    size_t header_len = mw_frame_write(header, publication->text ? MW_OPCODE_TEXT : MW_OPCODE_BINARY, true, compressed,
-                                       len, NULL);
+    size_t header_len =
+        mw_frame_write(header, publication->text ? MW_OPCODE_TEXT : MW_OPCODE_BINARY, true, compressed, len, NULL);
     struct mw_hub_box *box = publication->box;
     uint32_t from;
     struct mw_message *message = mw_hub_batch(&box->hub, publication->topic, compressed, &box->engine->pool, header,
@@ -59,8 +59,8 @@ static bool prepare(struct publication *publication, const struct mw_connection 
         return frame(publication, false, publication->data, publication->len);
     struct mw_buffer packed = {0};
     const struct mw_deflate_options *options = &connection->settings->deflate;
-    bool ok = mw_deflate_once(publication->box->engine->deflate_pool, options->level, options->memory,
-                              FULL_WINDOW_BITS, publication->data, publication->len, &packed) == MW_DEFLATE_OK &&
+    bool ok = mw_deflate_once(publication->box->engine->deflate_pool, options->level, options->memory, FULL_WINDOW_BITS,
+                              publication->data, publication->len, &packed) == MW_DEFLATE_OK &&
               frame(publication, true, packed.data, packed.len);
     mw_buffer_free(&packed);
     return ok;

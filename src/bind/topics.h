@@ -22,8 +22,8 @@ int mw_hub_new(lua_State *L);
 struct mw_hub_box *mw_hub_check(lua_State *L, int index);
 void mw_hub_open(lua_State *L);
 /* Sends to every subscriber but `except`; returns how many took it. */
-size_t mw_hub_publish(struct mw_hub_box *box, const char *topic, size_t topic_len, const char *data, size_t len, bool text,
-                      const struct mw_subscriber *except);
+size_t mw_hub_publish(struct mw_hub_box *box, const char *topic, size_t topic_len, const char *data, size_t len,
+                      bool text, const struct mw_subscriber *except);
 /* Arguments at `index`: topic, data, kind (default "text"). Raises what is wrong with them; pushes the count. */
 int mw_hub_publish_arguments(lua_State *L, struct mw_hub_box *box, int index, const struct mw_subscriber *except);
 /* "text" or "binary" at `index`, "text" when none; raises when text is not UTF-8. */

@@ -28,19 +28,19 @@ struct mw_ws_latest {
 struct mw_ws {
     struct mw_connection *connection; /* NULL: not yet, or no more */
     struct mw_runtime *runtime;
-    struct mw_route *route;           /* kept alive by a user value */
-    struct mw_opening *opening;       /* a client that is still connecting */
+    struct mw_route *route;     /* kept alive by a user value */
+    struct mw_opening *opening; /* a client that is still connecting */
     struct mw_subscriber subscriber;
-    struct mw_ws *next;               /* runtime->sockets */
+    struct mw_ws *next; /* runtime->sockets */
     struct mw_ws **link;
     struct mw_ws_pending *pending;
     struct mw_ws_pending **pending_tail;
     size_t pending_bytes;
     struct mw_ws_latest *latest;
     int64_t id;
-    int ref;                          /* LUA_NOREF: not anchored */
-    bool busy;                        /* a handler runs or waits: the next message queues */
-    bool closing_by_hand;             /* the script closed it: messages are not delivered any more */
+    int ref;              /* LUA_NOREF: not anchored */
+    bool busy;            /* a handler runs or waits: the next message queues */
+    bool closing_by_hand; /* the script closed it: messages are not delivered any more */
 };
 
 void mw_ws_open(lua_State *L);

@@ -271,8 +271,8 @@ static int ws_collect(lua_State *L)
 void mw_ws_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"send", ws_send},           {"publish", ws_publish}, {"subscribe", ws_subscribe}, {"unsubscribe", ws_unsubscribe},
-        {"topics", ws_topics},       {"close", ws_close},     {"terminate", ws_terminate}, {"ping", ws_ping},
+        {"send", ws_send},     {"publish", ws_publish}, {"subscribe", ws_subscribe}, {"unsubscribe", ws_unsubscribe},
+        {"topics", ws_topics}, {"close", ws_close},     {"terminate", ws_terminate}, {"ping", ws_ping},
         {NULL, NULL},
     };
     static const luaL_Reg meta[] = {

@@ -186,9 +186,9 @@ void mw_hub_unsubscribe_all(struct mw_hub *hub, struct mw_subscriber *subscriber
     *subscriber = (struct mw_subscriber){0};
 }
 
-struct mw_message *mw_hub_batch(struct mw_hub *hub, struct mw_topic *topic, bool compressed, struct mw_message_pool *pool,
-                                const void *frame_header, size_t header_len, const void *payload, size_t len,
-                                uint32_t *from)
+struct mw_message *mw_hub_batch(struct mw_hub *hub, struct mw_topic *topic, bool compressed,
+                                struct mw_message_pool *pool, const void *frame_header, size_t header_len,
+                                const void *payload, size_t len, uint32_t *from)
 {
     struct mw_message **batch = &topic->batch[compressed];
 

@@ -59,9 +59,9 @@ void mw_hub_unsubscribe_all(struct mw_hub *hub, struct mw_subscriber *subscriber
 struct mw_topic *mw_hub_find(const struct mw_hub *hub, const char *name, size_t len);
 /* Appends one framed publication to the topic's batch and tells where it lies: bytes [*from, result->len). NULL when
  * memory is short. What is appended in one turn leaves in one piece for whoever gets all of it. */
-struct mw_message *mw_hub_batch(struct mw_hub *hub, struct mw_topic *topic, bool compressed, struct mw_message_pool *pool,
-                                const void *frame_header, size_t header_len, const void *payload, size_t len,
-                                uint32_t *from);
+struct mw_message *mw_hub_batch(struct mw_hub *hub, struct mw_topic *topic, bool compressed,
+                                struct mw_message_pool *pool, const void *frame_header, size_t header_len,
+                                const void *payload, size_t len, uint32_t *from);
 /* Closes the batches; the receivers keep what they have not sent yet. */
 void mw_hub_end_turn(struct mw_hub *hub);
 void mw_hub_free(struct mw_hub *hub);

@@ -63,8 +63,7 @@ static struct mw_admission **bucket_of(struct mw_admissions *admissions, const s
 }
 
 enum mw_admission_result mw_admission_enter(struct mw_engine *engine, const struct sockaddr *peer,
-                                            const struct mw_admission_limits *limits,
-                                            struct mw_admission **admission)
+                                            const struct mw_admission_limits *limits, struct mw_admission **admission)
 {
     struct mw_admissions *admissions = engine->admissions;
     struct in6_addr key = key_of(peer);

@@ -24,8 +24,7 @@ void mw_admissions_free(struct mw_admissions *admissions);
 size_t mw_admissions_total(const struct mw_engine *engine);
 /* Counts one more connection; on MW_ADMITTED `*admission` must be given back once. */
 enum mw_admission_result mw_admission_enter(struct mw_engine *engine, const struct sockaddr *peer,
-                                            const struct mw_admission_limits *limits,
-                                            struct mw_admission **admission);
+                                            const struct mw_admission_limits *limits, struct mw_admission **admission);
 /* NULL is fine. */
 void mw_admission_leave(struct mw_engine *engine, struct mw_admission *admission);
 

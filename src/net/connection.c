@@ -50,9 +50,9 @@ static void arm(struct mw_connection *connection)
     const struct mw_connection_settings *settings = connection->settings;
     uint32_t now = now_ms(connection), next = UINT32_MAX, wait;
 
-#define CONSIDER(since, limit)                                                                                        \
+#define CONSIDER(since, limit)                                                                                         \
     if ((limit) && (wait = left(now, since, limit)) < next)                                                            \
-        next = wait
+    next = wait
     if (connection->state != MW_OPEN) {
         CONSIDER(connection->closing_ms, settings->close_timeout_ms);
     } else if (connection->paused) {

@@ -74,27 +74,27 @@ struct mw_connection {
     struct mw_deflate *deflate;
     char *close_reason;
     struct mw_queue queue;
-    uint32_t received_ms;   /* when bytes last came, loop time cut to 32 bits */
-    uint32_t message_ms;    /* when a message last came or went */
+    uint32_t received_ms; /* when bytes last came, loop time cut to 32 bits */
+    uint32_t message_ms;  /* when a message last came or went */
     uint32_t pinged_ms;
-    uint32_t progress_ms;   /* when the kernel last took bytes */
+    uint32_t progress_ms; /* when the kernel last took bytes */
     uint32_t closing_ms;
     uint32_t control_second; /* control frames are counted per second */
     uint16_t control_count;
     uint16_t close_code;
     uint8_t close_reason_len;
-    uint8_t state;        /* enum mw_ready_state */
+    uint8_t state; /* enum mw_ready_state */
     bool is_client : 1;
-    bool reading : 1;     /* inside the parser: flush after it */
+    bool reading : 1; /* inside the parser: flush after it */
     bool paused : 1;
-    bool choked : 1;      /* the kernel refused bytes; waiting for room */
-    bool deaf : 1;        /* the kernel takes no more bytes, ever */
+    bool choked : 1; /* the kernel refused bytes; waiting for room */
+    bool deaf : 1;   /* the kernel takes no more bytes, ever */
     bool want_drain : 1;
     bool awaiting_pong : 1;
     bool close_sent : 1;
     bool close_received : 1;
-    bool reset : 1;       /* end without good-bye */
-    bool failed : 1;      /* the peer broke the rules: it may still be sending */
+    bool reset : 1;  /* end without good-bye */
+    bool failed : 1; /* the peer broke the rules: it may still be sending */
 };
 
 /* Takes over the socket; `early` are bytes that came behind the opening handshake. `params` NULL: no compression.

@@ -10,8 +10,8 @@
 struct mw_connector_options {
     const char *host;
     int port;
-    const char *path;        /* Unix socket instead of host and port */
-    const char *proxy_host;  /* NULL: none */
+    const char *path;       /* Unix socket instead of host and port */
+    const char *proxy_host; /* NULL: none */
     int proxy_port;
     bool tls;
     bool tls_verify;

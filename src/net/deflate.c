@@ -11,8 +11,7 @@ enum {
     STEP_MAX = 1 << 30, /* zlib counts in unsigned int */
     ROOM_MIN = 16,      /* deflate() repeats its flush marker with 6 or less */
     ROOM_STEP = 1024,
-    AT_BLOCK_END =
-        128, /* data_type behind a block, without bits left over, as zlib.h says of inflate() */
+    AT_BLOCK_END = 128, /* data_type behind a block, without bits left over, as zlib.h says of inflate() */
 };
 
 static const uint8_t TAIL[TAIL_LEN] = {0x00, 0x00, 0xff, 0xff};
@@ -27,13 +26,11 @@ struct mw_deflate {
     uint8_t receive_window;
     bool send_takeover;
     bool receive_takeover;
-    bool
-        stream_ended; /* the last byte taken was the end of a final block (or there was none yet) */
+    bool stream_ended; /* the last byte taken was the end of a final block (or there was none yet) */
 };
 
-struct mw_deflate *mw_deflate_new(const struct mw_deflate_options *options,
-                                  const struct mw_deflate_params *params, bool is_server,
-                                  struct mw_deflate_pool *pool)
+struct mw_deflate *mw_deflate_new(const struct mw_deflate_options *options, const struct mw_deflate_params *params,
+                                  bool is_server, struct mw_deflate_pool *pool)
 {
     struct mw_deflate *deflate = calloc(1, sizeof *deflate);
     if (!deflate)
@@ -41,14 +38,10 @@ struct mw_deflate *mw_deflate_new(const struct mw_deflate_options *options,
     deflate->pool = pool;
     deflate->level = (uint8_t)options->level;
     deflate->memory = (uint8_t)options->memory;
-    deflate->send_window =
-        is_server ? params->server_max_window_bits : params->client_max_window_bits;
-    deflate->receive_window =
-        is_server ? params->client_max_window_bits : params->server_max_window_bits;
-    deflate->send_takeover =
-        is_server ? !params->server_no_context_takeover : !params->client_no_context_takeover;
-    deflate->receive_takeover =
-        is_server ? !params->client_no_context_takeover : !params->server_no_context_takeover;
+    deflate->send_window = is_server ? params->server_max_window_bits : params->client_max_window_bits;
+    deflate->receive_window = is_server ? params->client_max_window_bits : params->server_max_window_bits;
+    deflate->send_takeover = is_server ? !params->server_no_context_takeover : !params->client_no_context_takeover;
+    deflate->receive_takeover = is_server ? !params->client_no_context_takeover : !params->server_no_context_takeover;
     deflate->stream_ended = true;
     return deflate;
 }
@@ -97,8 +90,7 @@ static bool drain(z_stream *stream, int flush, struct mw_buffer *out)
     return true;
 }
 
-static enum mw_deflate_result compress_message(z_stream *stream, const uint8_t *data, size_t len,
-                                               struct mw_buffer *out)
+static enum mw_deflate_result compress_message(z_stream *stream, const uint8_t *data, size_t len, struct mw_buffer *out)
 {
     if (!mw_buffer_reserve(out, deflateBound(stream, len) + ROOM_MIN))
         return MW_DEFLATE_NO_MEMORY;
@@ -126,13 +118,11 @@ enum mw_deflate_result mw_deflate_compress(struct mw_deflate *deflate, const voi
                                            struct mw_buffer *out)
 {
     if (!deflate->send_takeover)
-        return mw_deflate_once(deflate->pool, deflate->level, deflate->memory, deflate->send_window,
-                               data, len, out);
+        return mw_deflate_once(deflate->pool, deflate->level, deflate->memory, deflate->send_window, data, len, out);
     if (!len)
         return compress_nothing(out);
     if (!deflate->compressor)
-        deflate->compressor =
-            mw_deflate_compressor_new(deflate->level, deflate->memory, deflate->send_window);
+        deflate->compressor = mw_deflate_compressor_new(deflate->level, deflate->memory, deflate->send_window);
     if (!deflate->compressor)
         return MW_DEFLATE_NO_MEMORY;
     size_t before = out->len;
@@ -144,9 +134,8 @@ enum mw_deflate_result mw_deflate_compress(struct mw_deflate *deflate, const voi
     return result;
 }
 
-enum mw_deflate_result mw_deflate_once(struct mw_deflate_pool *pool, int level, int memory,
-                                       int window_bits, const void *data, size_t len,
-                                       struct mw_buffer *out)
+enum mw_deflate_result mw_deflate_once(struct mw_deflate_pool *pool, int level, int memory, int window_bits,
+                                       const void *data, size_t len, struct mw_buffer *out)
 {
     if (!len)
         return compress_nothing(out);
@@ -189,8 +178,8 @@ static bool make_room(z_stream *stream, struct mw_buffer *out, size_t limit, uin
 
 /* Feeds `len` (at most STEP_MAX) bytes. A final block does not end the message (RFC 7692 §7.2.3.4):
  * the stream starts anew. */
-static enum mw_deflate_result inflate_step(struct mw_deflate *deflate, const uint8_t *data,
-                                           size_t len, struct mw_buffer *out, size_t limit)
+static enum mw_deflate_result inflate_step(struct mw_deflate *deflate, const uint8_t *data, size_t len,
+                                           struct mw_buffer *out, size_t limit)
 {
     z_stream *stream = deflate->inflater;
     uint8_t probe;
@@ -221,8 +210,7 @@ static enum mw_deflate_result inflate_step(struct mw_deflate *deflate, const uin
 
 /* Puts back what the sender cut off: the rest of an empty stored block. The message is whole when
  * that is what it was taken for, and not the inside of some block that ended early. */
-static enum mw_deflate_result inflate_tail(struct mw_deflate *deflate, struct mw_buffer *out,
-                                           size_t limit)
+static enum mw_deflate_result inflate_tail(struct mw_deflate *deflate, struct mw_buffer *out, size_t limit)
 {
     /* Some senders end with a final block and no empty one behind it: nothing to complete. */
     if (deflate->stream_ended)
@@ -232,17 +220,15 @@ static enum mw_deflate_result inflate_tail(struct mw_deflate *deflate, struct mw
     if (result == MW_DEFLATE_NO_MEMORY)
         return result;
     bool at_end = deflate->stream_ended || deflate->inflater->data_type == AT_BLOCK_END;
-    return result == MW_DEFLATE_OK && at_end && out->len == before ? MW_DEFLATE_OK
-                                                                   : MW_DEFLATE_CORRUPT;
+    return result == MW_DEFLATE_OK && at_end && out->len == before ? MW_DEFLATE_OK : MW_DEFLATE_CORRUPT;
 }
 
-enum mw_deflate_result mw_deflate_inflate(struct mw_deflate *deflate, const void *data, size_t len,
-                                          bool fin, struct mw_buffer *out, size_t limit)
+enum mw_deflate_result mw_deflate_inflate(struct mw_deflate *deflate, const void *data, size_t len, bool fin,
+                                          struct mw_buffer *out, size_t limit)
 {
     if (!deflate->inflater && (len || !deflate->stream_ended)) {
-        deflate->inflater = deflate->receive_takeover
-                                ? mw_deflate_inflater_new(deflate->receive_window)
-                                : mw_deflate_pool_borrow(deflate->pool);
+        deflate->inflater = deflate->receive_takeover ? mw_deflate_inflater_new(deflate->receive_window)
+                                                      : mw_deflate_pool_borrow(deflate->pool);
         if (!deflate->inflater)
             return MW_DEFLATE_NO_MEMORY;
     }

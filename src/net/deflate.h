@@ -62,17 +62,11 @@ void mw_deflate_pool_free(struct mw_deflate_pool *pool);
 
 struct mw_deflate;
 
-struct mw_deflate *mw_deflate_new(const struct mw_deflate_options *options,
-                                  const struct mw_deflate_params *params, bool is_server,
-                                  struct mw_deflate_pool *pool);
+struct mw_deflate *mw_deflate_new(const struct mw_deflate_options *options, const struct mw_deflate_params *params,
+                                  bool is_server, struct mw_deflate_pool *pool);
 void mw_deflate_free(struct mw_deflate *deflate);
 
-enum mw_deflate_result {
-    MW_DEFLATE_OK,
-    MW_DEFLATE_CORRUPT,
-    MW_DEFLATE_TOO_BIG,
-    MW_DEFLATE_NO_MEMORY
-};
+enum mw_deflate_result { MW_DEFLATE_OK, MW_DEFLATE_CORRUPT, MW_DEFLATE_TOO_BIG, MW_DEFLATE_NO_MEMORY };
 
 /* Appends one whole compressed message (tail 00 00 ff ff removed) to `out`. A message that is then
  * not sent must be followed by mw_deflate_forget: the peer lacks it. On failure nothing is
@@ -90,13 +84,12 @@ int mw_deflate_send_window(const struct mw_deflate *deflate);
  * never grows past `limit` bytes (a bomb costs no more than that); `fin` on the last frame. Streams
  * that end early or hold trailing garbage are corrupt; a message without any bytes is taken as an
  * empty one. After a failure the connection has to end. */
-enum mw_deflate_result mw_deflate_inflate(struct mw_deflate *deflate, const void *data, size_t len,
-                                          bool fin, struct mw_buffer *out, size_t limit);
+enum mw_deflate_result mw_deflate_inflate(struct mw_deflate *deflate, const void *data, size_t len, bool fin,
+                                          struct mw_buffer *out, size_t limit);
 
 /* Compresses without any context: one message shared by all receivers with a send window of at
  * least `window_bits` (9-15). On failure nothing is appended. */
-enum mw_deflate_result mw_deflate_once(struct mw_deflate_pool *pool, int level, int memory,
-                                       int window_bits, const void *data, size_t len,
-                                       struct mw_buffer *out);
+enum mw_deflate_result mw_deflate_once(struct mw_deflate_pool *pool, int level, int memory, int window_bits,
+                                       const void *data, size_t len, struct mw_buffer *out);
 
 #endif

@@ -217,10 +217,8 @@ static void accept_offer(const struct mw_deflate_options *options, const struct 
         client_bits = smaller(client_bits, offer->client_max_window_bits);
     *params = (struct mw_deflate_params){
         .enabled = true,
-        .server_no_context_takeover =
-            options->server_no_context_takeover || offer->server_no_context_takeover,
-        .client_no_context_takeover =
-            options->client_no_context_takeover || offer->client_no_context_takeover,
+        .server_no_context_takeover = options->server_no_context_takeover || offer->server_no_context_takeover,
+        .client_no_context_takeover = options->client_no_context_takeover || offer->client_no_context_takeover,
         .server_max_window_bits = (uint8_t)server_bits,
         .client_max_window_bits = (uint8_t)client_bits,
     };
@@ -297,8 +295,7 @@ bool mw_deflate_confirm(const struct mw_deflate_options *options, const char *an
     *params = (struct mw_deflate_params){
         .enabled = true,
         .server_no_context_takeover = granted.server_no_context_takeover,
-        .client_no_context_takeover =
-            options->client_no_context_takeover || granted.client_no_context_takeover,
+        .client_no_context_takeover = options->client_no_context_takeover || granted.client_no_context_takeover,
         .server_max_window_bits = (uint8_t)server_bits,
         .client_max_window_bits = (uint8_t)smaller(client_bits, options->client_max_window_bits),
     };

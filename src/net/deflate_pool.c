@@ -85,12 +85,10 @@ void mw_deflate_pool_free(struct mw_deflate_pool *pool)
     free(pool);
 }
 
-z_stream *mw_deflate_pool_compressor(struct mw_deflate_pool *pool, int level, int memory,
-                                     int window_bits)
+z_stream *mw_deflate_pool_compressor(struct mw_deflate_pool *pool, int level, int memory, int window_bits)
 {
     struct slot *slot = &pool->compressors[window_bits];
-    if (slot->stream && slot->level == level && slot->memory == memory &&
-        deflateReset(slot->stream) == Z_OK)
+    if (slot->stream && slot->level == level && slot->memory == memory && deflateReset(slot->stream) == Z_OK)
         return slot->stream;
     mw_deflate_compressor_free(slot->stream);
     slot->stream = mw_deflate_compressor_new(level, memory, window_bits);

@@ -17,8 +17,7 @@ void mw_deflate_inflater_free(z_stream *stream);
 
 /* A compressor without history, the caller's until the pool is asked again. NULL when memory is
  * short. */
-z_stream *mw_deflate_pool_compressor(struct mw_deflate_pool *pool, int level, int memory,
-                                     int window_bits);
+z_stream *mw_deflate_pool_compressor(struct mw_deflate_pool *pool, int level, int memory, int window_bits);
 /* An inflater without history and with the largest window; NULL when memory is short. */
 z_stream *mw_deflate_pool_borrow(struct mw_deflate_pool *pool);
 void mw_deflate_pool_give_back(struct mw_deflate_pool *pool, z_stream *inflater);

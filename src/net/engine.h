@@ -33,19 +33,19 @@ struct mw_engine {
     uv_poll_t poll;
     uv_check_t check;
     uv_prepare_t prepare;
-    uv_idle_t idle;             /* runs only while `again` is not empty: the loop must not block then */
+    uv_idle_t idle; /* runs only while `again` is not empty: the loop must not block then */
     struct mw_wheel wheel;
     struct mw_message_pool pool;
     struct mw_deflate_pool *deflate_pool;
     struct mw_turn_item *turn_head; /* in the order they were asked for */
     struct mw_turn_item **turn_tail;
-    struct mw_socket *sockets;  /* all that are open */
-    struct mw_socket *again;    /* sockets with bytes that epoll cannot see */
-    struct mw_socket *closed;   /* freed when the batch of events is done */
-    struct mw_wire *wire;       /* libwebsockets; made when first needed */
-    size_t alive;               /* listeners, connections and attempts: they keep the loop running */
+    struct mw_socket *sockets;        /* all that are open */
+    struct mw_socket *again;          /* sockets with bytes that epoll cannot see */
+    struct mw_socket *closed;         /* freed when the batch of events is done */
+    struct mw_wire *wire;             /* libwebsockets; made when first needed */
+    size_t alive;                     /* listeners, connections and attempts: they keep the loop running */
     struct mw_admissions *admissions; /* who is connected, by address */
-    uint8_t *receive;           /* MW_RECEIVE_BUFFER bytes, used by one read at a time */
+    uint8_t *receive;                 /* MW_RECEIVE_BUFFER bytes, used by one read at a time */
 };
 
 /* 0 or a negative errno. */

@@ -63,8 +63,8 @@ static uint64_t read_big_endian(const uint8_t *at, size_t count)
     return value;
 }
 
-enum mw_frame_result mw_frame_parse(struct mw_frame *frame, const uint8_t *data, size_t len,
-                                    bool expect_mask, bool rsv1_allowed, const char **why)
+enum mw_frame_result mw_frame_parse(struct mw_frame *frame, const uint8_t *data, size_t len, bool expect_mask,
+                                    bool rsv1_allowed, const char **why)
 {
     if (len < 1)
         return MW_FRAME_PARTIAL;
@@ -119,8 +119,7 @@ size_t mw_frame_header_len(uint64_t length, bool masked)
     return 2 + extended + (masked ? 4 : 0);
 }
 
-size_t mw_frame_write(uint8_t *out, enum mw_opcode opcode, bool fin, bool rsv1, uint64_t length,
-                      const uint8_t *key)
+size_t mw_frame_write(uint8_t *out, enum mw_opcode opcode, bool fin, bool rsv1, uint64_t length, const uint8_t *key)
 {
     size_t width = 0;
     uint8_t short_length = (uint8_t)length;
@@ -142,6 +141,5 @@ size_t mw_frame_write(uint8_t *out, enum mw_opcode opcode, bool fin, bool rsv1, 
 
 bool mw_close_code_valid(unsigned code)
 {
-    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
-           (code >= 3000 && code <= 4999);
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }

@@ -50,15 +50,14 @@ enum mw_frame_result { MW_FRAME_PARTIAL, MW_FRAME_OK, MW_FRAME_INVALID };
  * frames, lengths that are not minimal or above 2^63-1, and masking that does not fit the role
  * (`expect_mask`: frames from a client). Reported as early as the bytes allow. The order of
  * fragments is the connection's to check. */
-enum mw_frame_result mw_frame_parse(struct mw_frame *frame, const uint8_t *data, size_t len,
-                                    bool expect_mask, bool rsv1_allowed, const char **why);
+enum mw_frame_result mw_frame_parse(struct mw_frame *frame, const uint8_t *data, size_t len, bool expect_mask,
+                                    bool rsv1_allowed, const char **why);
 
 /* Bytes of the header that mw_frame_write would write. */
 size_t mw_frame_header_len(uint64_t length, bool masked);
 /* Writes a header at `out` (MW_FRAME_HEADER_MAX bytes are enough) and returns its length; `key`
  * NULL for unmasked. */
-size_t mw_frame_write(uint8_t *out, enum mw_opcode opcode, bool fin, bool rsv1, uint64_t length,
-                      const uint8_t *key);
+size_t mw_frame_write(uint8_t *out, enum mw_opcode opcode, bool fin, bool rsv1, uint64_t length, const uint8_t *key);
 
 /* True for codes that may be sent in a Close frame: RFC 6455 §7.4 and the IANA registry (1000-1003,
  * 1007-1014, 3000-4999). */

@@ -12,8 +12,7 @@ enum { GUID_LEN = sizeof GUID - 1, NONCE_LEN = 16, SHA1_LEN = 20 };
 
 static bool is_base64_char(char c)
 {
-    return mw_http_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' ||
-           c == '/';
+    return mw_http_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' || c == '/';
 }
 
 /* Sixteen bytes are 22 letters and "==". The unused bits of the last letter are left unchecked (RFC
@@ -87,8 +86,8 @@ bool mw_handshake_key(char key[MW_WS_KEY_LEN + 1])
 }
 
 /* The cursor counts bytes of all values of the header in order, one more at the end of each. */
-bool mw_handshake_next_protocol(const struct mw_http_head *head, size_t *cursor,
-                                struct mw_span *protocol, bool *malformed)
+bool mw_handshake_next_protocol(const struct mw_http_head *head, size_t *cursor, struct mw_span *protocol,
+                                bool *malformed)
 {
     size_t before = 0;
     *malformed = false;

@@ -24,8 +24,8 @@ bool mw_handshake_key(char key[MW_WS_KEY_LEN + 1]);
 /* Steps through the offered subprotocols in order: `*cursor` starts at 0 (an opaque position);
  * false at the end. Elements that are no tokens (RFC 9110 §5.6.2) end the walk with `*malformed`
  * set; empty ones are skipped. */
-bool mw_handshake_next_protocol(const struct mw_http_head *head, size_t *cursor,
-                                struct mw_span *protocol, bool *malformed);
+bool mw_handshake_next_protocol(const struct mw_http_head *head, size_t *cursor, struct mw_span *protocol,
+                                bool *malformed);
 /* A client's check of the answer to `key` (§4.1): 101, Upgrade, Connection, Sec-WebSocket-Accept, a
  * subprotocol only if it is one of the comma-separated `offered` (NULL: none). `protocol` is what
  * was chosen (len 0: nothing). 0 when fine, else -1 with `*why`. Extensions are deflate.h's to

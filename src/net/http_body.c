@@ -35,12 +35,10 @@ void mw_http_body_of_request(struct mw_http_body *body, const struct mw_http_hea
     if (head->chunked)
         mw_http_body_start(body, MW_HTTP_CHUNKED, 0);
     else
-        mw_http_body_start(body, MW_HTTP_LENGTH,
-                           head->content_length > 0 ? (uint64_t)head->content_length : 0);
+        mw_http_body_start(body, MW_HTTP_LENGTH, head->content_length > 0 ? (uint64_t)head->content_length : 0);
 }
 
-void mw_http_body_of_response(struct mw_http_body *body, const struct mw_http_head *head,
-                              bool was_head_request)
+void mw_http_body_of_response(struct mw_http_body *body, const struct mw_http_head *head, bool was_head_request)
 {
     if (was_head_request || head->status < 200 || head->status == 204 || head->status == 304)
         mw_http_body_start(body, MW_HTTP_LENGTH, 0);
@@ -156,8 +154,7 @@ static size_t take(struct mw_http_body *body, const char *data, size_t len, stru
     return part;
 }
 
-static ptrdiff_t feed_chunked(struct mw_http_body *body, const char *data, size_t len,
-                              struct mw_span *piece)
+static ptrdiff_t feed_chunked(struct mw_http_body *body, const char *data, size_t len, struct mw_span *piece)
 {
     size_t at = 0;
     while (at < len && !body->done && body->state != DATA && body->state != FAILED)
@@ -172,8 +169,7 @@ static ptrdiff_t feed_chunked(struct mw_http_body *body, const char *data, size_
     return (ptrdiff_t)at;
 }
 
-ptrdiff_t mw_http_body_feed(struct mw_http_body *body, const char *data, size_t len,
-                            struct mw_span *piece)
+ptrdiff_t mw_http_body_feed(struct mw_http_body *body, const char *data, size_t len, struct mw_span *piece)
 {
     *piece = (struct mw_span){data, 0};
     if (body->done)

@@ -23,14 +23,14 @@ struct mw_http_client {
     struct mw_http_body body;
     struct mw_buffer request;
     size_t sent;
-    struct mw_buffer in;  /* the head, and what came behind it */
-    size_t used;          /* of `in` */
+    struct mw_buffer in; /* the head, and what came behind it */
+    size_t used;         /* of `in` */
     size_t scanned;
     char why[WHY_MAX];
     char code[16];
     enum state state;
     bool is_head_request;
-    bool wanted;          /* a piece was asked for */
+    bool wanted; /* a piece was asked for */
     bool head_told;
 };
 
@@ -145,8 +145,9 @@ static void peer_done(struct mw_http_client *client)
         tell(client);
         return;
     }
-    fail(client, "reset", client->state == BODY ? "the server closed the connection in the middle of the body"
-                                                : "the server closed the connection without an answer");
+    fail(client, "reset",
+         client->state == BODY ? "the server closed the connection in the middle of the body"
+                               : "the server closed the connection without an answer");
 }
 
 static void on_readable(void *owner)

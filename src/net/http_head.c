@@ -78,14 +78,12 @@ static bool check_target(struct mw_span method, struct mw_span target, struct mw
     }
     if (target.at[0] == '/' || is_absolute(target))
         return true;
-    if (target.len == 1 && target.at[0] == '*' && method.len == 7 &&
-        memcmp(method.at, "OPTIONS", 7) == 0)
+    if (target.len == 1 && target.at[0] == '*' && method.len == 7 && memcmp(method.at, "OPTIONS", 7) == 0)
         return true;
     return reject(error, 400, "the request target is neither a path nor an http URI");
 }
 
-static bool parse_request_line(struct mw_http_head *head, struct mw_span line,
-                               struct mw_http_error *error)
+static bool parse_request_line(struct mw_http_head *head, struct mw_span line, struct mw_http_error *error)
 {
     struct mw_span rest = line;
     head->method = cut_word(&rest);
@@ -101,8 +99,7 @@ static bool parse_request_line(struct mw_http_head *head, struct mw_span line,
     return check_target(head->method, head->target, error);
 }
 
-static bool parse_status_line(struct mw_http_head *head, struct mw_span line,
-                              struct mw_http_error *error)
+static bool parse_status_line(struct mw_http_head *head, struct mw_span line, struct mw_http_error *error)
 {
     struct mw_span rest = line;
     struct mw_span version = cut_word(&rest);
@@ -119,8 +116,7 @@ static bool parse_status_line(struct mw_http_head *head, struct mw_span line,
 }
 
 /* Headers past the room are counted, not kept. */
-static bool parse_header(struct mw_http_head *head, char *line, size_t len,
-                         struct mw_http_error *error)
+static bool parse_header(struct mw_http_head *head, char *line, size_t len, struct mw_http_error *error)
 {
     if (line[0] == ' ' || line[0] == '\t')
         return reject(error, 400, "a header line begins with a blank (folded lines are not taken)");
@@ -160,8 +156,7 @@ static bool request_line_is_long(const struct walk *walk, size_t from)
 {
     size_t first = first_line(walk);
     size_t most = first + MW_HTTP_REQUEST_LINE_MAX;
-    return walk->is_request && from <= most && walk->at > most &&
-           !memchr(walk->data + first, '\n', most - first);
+    return walk->is_request && from <= most && walk->at > most && !memchr(walk->data + first, '\n', most - first);
 }
 
 /* Moves to the CR that ends the current line. MW_HTTP_OK: it and its LF are there. */
@@ -218,8 +213,8 @@ static enum mw_http_result walk_lines(struct walk *walk)
     }
 }
 
-static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_http_limits *limits,
-                                 size_t *scanned, size_t *head_len)
+static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_http_limits *limits, size_t *scanned,
+                                 size_t *head_len)
 {
     walk->at = *scanned;
     walk->bound = len < limits->head_bytes ? len : limits->head_bytes;
@@ -238,8 +233,7 @@ static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_
         return result;
 
     struct mw_http_head *head = walk->head;
-    size_t most =
-        limits->header_count < MW_HTTP_HEADERS_MAX ? limits->header_count : MW_HTTP_HEADERS_MAX;
+    size_t most = limits->header_count < MW_HTTP_HEADERS_MAX ? limits->header_count : MW_HTTP_HEADERS_MAX;
     if (head->header_count > most) {
         reject(walk->error, 431, "the head has too many headers");
         return MW_HTTP_INVALID;
@@ -252,8 +246,8 @@ static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_
 }
 
 enum mw_http_result mw_http_parse_request(struct mw_http_head *head, char *data, size_t len,
-                                          const struct mw_http_limits *limits, size_t *scanned,
-                                          size_t *head_len, struct mw_http_error *error)
+                                          const struct mw_http_limits *limits, size_t *scanned, size_t *head_len,
+                                          struct mw_http_error *error)
 {
     struct walk walk = {.head = head, .error = error, .data = data, .is_request = true};
     head->status = 0;
@@ -262,8 +256,8 @@ enum mw_http_result mw_http_parse_request(struct mw_http_head *head, char *data,
 }
 
 enum mw_http_result mw_http_parse_response(struct mw_http_head *head, char *data, size_t len,
-                                           const struct mw_http_limits *limits, size_t *scanned,
-                                           size_t *head_len, struct mw_http_error *error)
+                                           const struct mw_http_limits *limits, size_t *scanned, size_t *head_len,
+                                           struct mw_http_error *error)
 {
     struct walk walk = {.head = head, .error = error, .data = data, .is_request = false};
     head->method = head->target = (struct mw_span){NULL, 0};

@@ -58,19 +58,18 @@ struct mw_http_error {
  * soon as they are there, wrong lines when they end, and what depends on several lines (framing,
  * Host, the number of headers) when the head is complete. */
 enum mw_http_result mw_http_parse_request(struct mw_http_head *head, char *data, size_t len,
-                                          const struct mw_http_limits *limits, size_t *scanned,
-                                          size_t *head_len, struct mw_http_error *error);
+                                          const struct mw_http_limits *limits, size_t *scanned, size_t *head_len,
+                                          struct mw_http_error *error);
 /* The same for a response's head. Wider than for requests: the reason may be missing, there is no
  * rule for Host, and the status may be anything from 100 to 999. `error->status` means nothing
  * here. */
 enum mw_http_result mw_http_parse_response(struct mw_http_head *head, char *data, size_t len,
-                                           const struct mw_http_limits *limits, size_t *scanned,
-                                           size_t *head_len, struct mw_http_error *error);
+                                           const struct mw_http_limits *limits, size_t *scanned, size_t *head_len,
+                                           struct mw_http_error *error);
 
 /* The first header of that (lower-case) name, or NULL; `count`, if not NULL, gets how many there
  * are. */
-const struct mw_http_header *mw_http_find(const struct mw_http_head *head, const char *name,
-                                          size_t *count);
+const struct mw_http_header *mw_http_find(const struct mw_http_head *head, const char *name, size_t *count);
 /* True when `token`, in any case, is one of the comma-separated values of all headers of that
  * name. */
 bool mw_http_has_token(const struct mw_http_head *head, const char *name, const char *token);

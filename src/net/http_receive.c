@@ -245,10 +245,11 @@ static void retire(void *owner, bool now)
         exchange->close_after = exchange->state == MW_HTTP_CLOSING;
 }
 
-void mw_http_serve(struct mw_socket *socket, const struct mw_http_settings *settings, const struct mw_http_events *events,
-                   void *server, const void *early, size_t len)
+void mw_http_serve(struct mw_socket *socket, const struct mw_http_settings *settings,
+                   const struct mw_http_events *events, void *server, const void *early, size_t len)
 {
-    static const struct mw_socket_events socket_events = {.readable = on_readable, .writable = mw_http_writable, .retire = retire};
+    static const struct mw_socket_events socket_events = {
+        .readable = on_readable, .writable = mw_http_writable, .retire = retire};
     struct mw_http_exchange *exchange = calloc(1, sizeof *exchange);
 
     if (!exchange || !mw_buffer_append(&exchange->in, early, len)) {

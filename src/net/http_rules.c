@@ -10,8 +10,7 @@ static bool reject(struct mw_http_error *error, int status, const char *why)
     return false;
 }
 
-const struct mw_http_header *mw_http_find(const struct mw_http_head *head, const char *name,
-                                          size_t *count)
+const struct mw_http_header *mw_http_find(const struct mw_http_head *head, const char *name, size_t *count)
 {
     const struct mw_http_header *found = NULL;
     size_t len = strlen(name);
@@ -129,8 +128,7 @@ static bool check_host(const struct mw_http_head *head, struct mw_http_error *er
         return head->minor == 0 || reject(error, 400, "Host is missing");
     if (count > 1)
         return reject(error, 400, "Host is repeated");
-    return mw_http_is_host(host->value) ||
-           reject(error, 400, "Host is not a host with an optional port");
+    return mw_http_is_host(host->value) || reject(error, 400, "Host is not a host with an optional port");
 }
 
 static bool derive_length(struct mw_http_head *head, struct mw_http_error *error)
@@ -198,8 +196,7 @@ static bool derive_expect(struct mw_http_head *head, struct mw_http_error *error
 static void derive_connection(struct mw_http_head *head)
 {
     bool close = mw_http_has_token(head, "connection", "close");
-    head->keep_alive =
-        !close && (head->minor > 0 || mw_http_has_token(head, "connection", "keep-alive"));
+    head->keep_alive = !close && (head->minor > 0 || mw_http_has_token(head, "connection", "keep-alive"));
     head->upgrade = head->minor > 0 && mw_http_has_token(head, "upgrade", "websocket") &&
                     mw_http_has_token(head, "connection", "upgrade");
 }

@@ -30,15 +30,9 @@ const char *mw_http_status_text(int status)
         int status;
         const char *text;
     } texts[] = {
-        {400, "Bad Request"},
-        {408, "Request Timeout"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {417, "Expectation Failed"},
-        {431, "Request Header Fields Too Large"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
+        {400, "Bad Request"},     {408, "Request Timeout"},     {413, "Content Too Large"},
+        {414, "URI Too Long"},    {417, "Expectation Failed"},  {431, "Request Header Fields Too Large"},
+        {501, "Not Implemented"}, {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].status == status)
@@ -222,7 +216,7 @@ void mw_http_finish(struct mw_http_exchange *exchange, bool keep_alive)
     exchange->since_ms = mw_engine_now_ms(exchange->engine);
     if (!exchange->choked)
         mw_http_set_timer(exchange, exchange->in.len ? exchange->settings->head_timeout_ms
-                                             : exchange->settings->keep_alive_timeout_ms);
+                                                     : exchange->settings->keep_alive_timeout_ms);
     mw_socket_want_read(exchange->socket, true);
 }
 

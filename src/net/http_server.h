@@ -61,28 +61,28 @@ struct mw_http_exchange {
     const struct mw_http_events *events;
     void *server;
     void *user;
-    struct mw_http_head *head;     /* spans point into `in` */
-    struct mw_buffer in;           /* the head of this request */
-    struct mw_buffer rest;         /* what came behind it */
+    struct mw_http_head *head; /* spans point into `in` */
+    struct mw_buffer in;       /* the head of this request */
+    struct mw_buffer rest;     /* what came behind it */
     struct mw_buffer body;
     struct mw_http_body framing;
     struct mw_queue out;
     size_t scanned;
     size_t body_limit;
-    uint64_t since_ms;             /* head: the first byte; body: when it was asked for */
+    uint64_t since_ms; /* head: the first byte; body: when it was asked for */
     uint64_t progress_ms;
     enum mw_http_state state;
-    bool first;                    /* no request was answered yet */
-    bool responded;                /* bytes of a response are out or queued */
+    bool first;     /* no request was answered yet */
+    bool responded; /* bytes of a response are out or queued */
     bool choked;
     bool want_drain;
-    bool peer_done;                /* the peer will send no more */
-    bool close_after;              /* close when the queue is empty */
+    bool peer_done;   /* the peer will send no more */
+    bool close_after; /* close when the queue is empty */
 };
 
 /* Takes over the socket; `early` are bytes already read from it. */
-void mw_http_serve(struct mw_socket *socket, const struct mw_http_settings *settings, const struct mw_http_events *events,
-                   void *server, const void *early, size_t len);
+void mw_http_serve(struct mw_socket *socket, const struct mw_http_settings *settings,
+                   const struct mw_http_events *events, void *server, const void *early, size_t len);
 /* Collects the body, at most `limit` bytes, then calls `body` (perhaps at once). */
 void mw_http_read_body(struct mw_http_exchange *exchange, size_t limit);
 static inline bool mw_http_has_body(const struct mw_http_exchange *exchange)

@@ -108,7 +108,8 @@ static void check_answer(struct mw_opening *opening, size_t head_len)
     char text[WHY_MAX], code[32];
 
     if (head->status != 101) {
-        snprintf(text, sizeof text, "the server answered %d %.*s", head->status, (int)head->reason.len, head->reason.at);
+        snprintf(text, sizeof text, "the server answered %d %.*s", head->status, (int)head->reason.len,
+                 head->reason.at);
         snprintf(code, sizeof code, "status %d", head->status);
         fail(opening, code, text);
         return;
@@ -220,13 +221,14 @@ static bool write_request(struct mw_opening *opening, const struct mw_opening_op
     mw_handshake_key(opening->key);
     if (options->deflate && options->deflate->enabled)
         mw_deflate_offer(options->deflate, offer);
-    int len = asprintf(&text,
-                       "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s%s%s%s%s%s%s\r\n",
-                       options->target, options->host_header, opening->key,
-                       options->protocols ? "Sec-WebSocket-Protocol: " : "", options->protocols ? options->protocols : "",
-                       options->protocols ? "\r\n" : "", offer[0] ? "Sec-WebSocket-Extensions: " : "", offer,
-                       offer[0] ? "\r\n" : "", options->headers ? options->headers : "");
+    int len =
+        asprintf(&text,
+                 "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s%s%s%s%s%s%s\r\n",
+                 options->target, options->host_header, opening->key,
+                 options->protocols ? "Sec-WebSocket-Protocol: " : "", options->protocols ? options->protocols : "",
+                 options->protocols ? "\r\n" : "", offer[0] ? "Sec-WebSocket-Extensions: " : "", offer,
+                 offer[0] ? "\r\n" : "", options->headers ? options->headers : "");
     if (len < 0)
         return false;
     opening->request = (struct mw_buffer){(uint8_t *)text, (size_t)len, (size_t)len};

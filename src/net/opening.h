@@ -12,8 +12,8 @@ struct mw_opening_options {
     struct mw_connector_options connect; /* its timeout covers the answer, too */
     const char *host_header;
     const char *target;
-    const char *protocols; /* "a, b"; NULL: none */
-    const char *headers;   /* whole lines, each with its CRLF; NULL: none */
+    const char *protocols;                    /* "a, b"; NULL: none */
+    const char *headers;                      /* whole lines, each with its CRLF; NULL: none */
     const struct mw_deflate_options *deflate; /* borrowed until the event */
 };
 
@@ -21,7 +21,7 @@ struct mw_opening_answer {
     const struct mw_http_head *head; /* valid during the event */
     struct mw_span protocol;         /* len 0: none */
     struct mw_deflate_params deflate;
-    const uint8_t *early;            /* bytes behind the answer */
+    const uint8_t *early; /* bytes behind the answer */
     size_t early_len;
 };
 

@@ -29,7 +29,7 @@ struct mw_socket {
     const struct mw_socket_events *events;
     void *owner;
     struct mw_admission *admission; /* NULL: not counted */
-    struct mw_socket *next_open; /* engine->sockets */
+    struct mw_socket *next_open;    /* engine->sockets */
     struct mw_socket **open_link;
     struct mw_socket *next; /* in engine->again or engine->closed */
     int fd;                 /* -1: closed */
@@ -37,7 +37,7 @@ struct mw_socket {
     bool reading;           /* the owner wants bytes */
     bool writing;           /* the owner waits for room */
     bool queued_again;
-    bool ssl_wants_write;   /* reading can go on only after a write, or the other way round */
+    bool ssl_wants_write; /* reading can go on only after a write, or the other way round */
 };
 
 enum { MW_SOCKET_AGAIN = -1, MW_SOCKET_EOF = 0, MW_SOCKET_ERROR = -2 };

@@ -79,7 +79,8 @@ enum mw_tls_step mw_tls_client_step(SSL *ssl, char *why, size_t size)
     case SSL_ERROR_WANT_WRITE:
         return MW_TLS_WRITE;
     case SSL_ERROR_SYSCALL:
-        snprintf(why, size, "the TLS handshake failed: %s", errno ? strerror(errno) : "the server closed the connection");
+        snprintf(why, size, "the TLS handshake failed: %s",
+                 errno ? strerror(errno) : "the server closed the connection");
         ERR_clear_error();
         return MW_TLS_FAILED;
     default:

@@ -123,7 +123,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *admission, mw_wire_ready ready, void *owner)
+void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *admission, mw_wire_ready ready,
+                    void *owner)
 {
     struct mw_wire *wire = vhost->wire;
     struct pending *pending = calloc(1, sizeof *pending);

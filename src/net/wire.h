@@ -17,7 +17,8 @@ struct mw_wire_tls {
 };
 
 /* NULL with a sentence in `why`. One reference. */
-struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct mw_wire_tls *tls, char *why, size_t size);
+struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct mw_wire_tls *tls, char *why,
+                                        size_t size);
 void mw_wire_vhost_release(struct mw_wire_vhost *vhost);
 
 /* `ready` gets the socket with the first bytes that came through it. */

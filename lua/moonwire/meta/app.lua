@@ -106,11 +106,29 @@ function App:any(pattern, options, handler) end
 ---@field server_max_window_bits? integer 9 to 15
 ---@field client_max_window_bits? integer 9 to 15
 
+---Decides about a client before the 101: returns `ws.data` (or nothing) to accept it, `moonwire.reject(…)` to refuse it. May
+---return the subprotocol, one of `req.protocols`, and further headers as well. An error in it is a 500.
+---@alias moonwire.Upgrade fun(req: moonwire.Request): (table|moonwire.Rejection|nil), string?, table<string, string>?
+
+---Limits and time-outs of one connection, on servers and clients. `false` switches a duration off.
+---@class moonwire.ConnectionSettings
+---@field max_payload? integer of a message, also after inflating; 1 MiB. Past it: 1009
+---@field max_fragments? integer of a message; 16384. Past it: 1008
+---@field max_control_per_second? integer 100. Past it: 1008
+---@field max_backpressure? integer bytes that wait to be sent; 1 MiB
+---@field high_water? integer bytes from which `send` says "backpressure"; a quarter of `max_backpressure`
+---@field idle_timeout? number|false without a message either way
+---@field ping_interval? number|false 25
+---@field pong_timeout? number 8
+---@field close_timeout? number how long the other side may take to close; 2
+---@field write_timeout? number how long the other side may take nothing; 10
+---@field compress? boolean|moonwire.CompressOptions permessage-deflate; false
+
 ---What a WebSocket route does. Every function may wait; messages of one connection stay in order all the same.
----@class moonwire.Behaviour
+---@class moonwire.Behaviour: moonwire.ConnectionSettings
 ---@field protocols? string[] subprotocols it speaks; the first one the client offers is answered, none otherwise
 ---@field origins? "same-host"|"*"|string[] pages that may connect: of the same host (default), all, or of these origins
----@field upgrade? fun(req: moonwire.Request): (table|moonwire.Rejection|nil), string?, table<string, string>? decides before the 101: `ws.data` or `moonwire.reject(…)`; then, if wanted, the subprotocol (one that was offered) and further headers. An error is a 500
+---@field upgrade? moonwire.Upgrade
 ---@field open? fun(ws: moonwire.WebSocket)
 ---@field message? fun(ws: moonwire.WebSocket, data: string, kind: "text"|"binary")
 ---@field drain? fun(ws: moonwire.WebSocket) there is room again after "backpressure"
@@ -118,18 +136,7 @@ function App:any(pattern, options, handler) end
 ---@field pong? fun(ws: moonwire.WebSocket, data: string)
 ---@field close? fun(ws: moonwire.WebSocket, code: integer, reason: string) exactly once, last; `ws:topics()` is still there
 ---@field error? fun(ws: moonwire.WebSocket, traceback: string) a handler failed; the connection closes with 1011
----@field max_payload? integer of a message, also after inflating; 1 MiB. Past it: 1009
----@field max_fragments? integer of a message; 16384. Past it: 1008
----@field max_control_per_second? integer 100. Past it: 1008
----@field max_backpressure? integer bytes that wait to be sent; 1 MiB. Past it: see `slow`
----@field high_water? integer bytes from which `send` says "backpressure"; a quarter of `max_backpressure`
----@field slow? "close"|"drop"|"latest" end slow readers with 1008 (default), drop what doesn't fit, or keep the newest per topic
----@field idle_timeout? number|false without a message either way
----@field ping_interval? number|false 25
----@field pong_timeout? number 8
----@field close_timeout? number how long the other side may take to close; 2
----@field write_timeout? number how long the other side may take nothing; 10
----@field compress? boolean|moonwire.CompressOptions permessage-deflate; false
+---@field slow? "close"|"drop"|"latest" past `max_backpressure`: 1008 (default), drop the rest, or keep the newest per topic
 
 ---Add a WebSocket route. Middleware does not run for it: `upgrade` decides who may connect.
 ---```lua

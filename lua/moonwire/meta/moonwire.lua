@@ -34,10 +34,19 @@ function moonwire.app(options) end
 ---@return string? code "url", "dns", "refused", "timeout", "tls", "redirects", "too_large", "closed" …
 function moonwire.fetch(address, options) end
 
----Open a WebSocket as a client. Returns at once; `open` or `close` tell what became of it.
+---Open a WebSocket as a client. Waits until it is open, or returns at once where nothing can wait or with `wait = false`.
+---```lua
+---local ws = assert(moonwire.connect("wss://example.com/live", { reconnect = true }))
+---ws:send "Hello"
+---for data, kind in ws:messages() do
+---  print(kind, data)
+---end
+---```
 ---@param address string ws:// or wss://
 ---@param options? moonwire.ConnectOptions
----@return moonwire.WebSocket
+---@return moonwire.WebSocket? ws
+---@return string? message
+---@return string? code "dns", "refused", "timeout", "tls", "cancelled" …, or the status the server refused with
 function moonwire.connect(address, options) end
 
 ---Wait, while everything else goes on. Only inside a handler or a task; raises elsewhere.

@@ -69,6 +69,16 @@ function url.decode(text) end
 ---@return string
 function url.format_host(host, port) end
 
+---The value of an Authorization header for the user of a URL.
+---@param target moonwire.url.Parts
+---@return string
+function url.basic_auth(target) end
+
+---What is wrong with the address of a proxy, for checking options.
+---@param value any
+---@return string? wrong
+function url.proxy_fault(value) end
+
 ---Resolve a reference, such as a Location header, against the URL it was found at.
 ---@param base moonwire.url.Parts
 ---@param reference string

@@ -11,6 +11,7 @@
 ---@field request moonwire.Request the opening handshake (servers)
 ---@field protocol? string the subprotocol both sides agreed on
 ---@field remote_address string of the other side, or "unix"
+---@field response_headers table<string, string> of the server's answer (clients)
 ---@field buffered integer bytes that wait to be sent
 ---@field ready_state 0|1|2|3 `moonwire.CONNECTING`, `OPEN`, `CLOSING`, `CLOSED`
 local WebSocket = {}
@@ -62,6 +63,13 @@ function WebSocket:unsubscribe(topic) end
 ---The topics it is subscribed to; still complete inside `close`.
 ---@return string[]
 function WebSocket:topics() end
+
+---Read the messages of a client in a loop; ends when the connection is closed for good. Clients without a `message` handler.
+---```lua
+---for data, kind in ws:messages() do print(data) end
+---```
+---@return fun(): string?, ("text"|"binary")?
+function WebSocket:messages() end
 
 ---Start the close handshake. What was queued before still leaves.
 ---@param code? integer 1000, 1001, 1003, 1007 to 1014, or 3000 to 4999; 1000
