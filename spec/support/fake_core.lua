@@ -111,10 +111,11 @@ local function is_busy()
   return next(waiting) ~= nil
 end
 
--- Let the loop turn once.
+-- Let the loop turn, so that timers and files can go on.
 local function turn(new_timer)
   if not real_core then
-    return uv.run "once"
+    -- All of it, closing handles too: luv can't be left in the middle of that when the process ends.
+    return uv.run()
   end
   local task, timer = coroutine.running(), new_timer()
   timer:start(1, 0, function()
@@ -137,9 +138,9 @@ function M.run(fn, ...)
   resume(coroutine.create(function()
     results = table.pack(xpcall(fn, debug.traceback, table.unpack(arguments, 1, arguments.n)))
   end))
-  while is_busy() do
+  repeat
     turn(new_timer)
-  end
+  until not is_busy()
   uv.new_timer = new_timer
   assert(results, "the task never ended")
   assert(results[1], results[2])

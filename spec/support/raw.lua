@@ -318,8 +318,8 @@ end
 ---@param peers spec.RawPeer[]
 ---@param ways string[][] as many as there are peers
 function M.send_in_pieces(peers, ways)
-  local step, sent = 0, nil
-  repeat
+  local step, sent = 0, true
+  while sent do
     step, sent = step + 1, false
     for i, peer in ipairs(peers) do
       local piece = ways[i][step]
@@ -329,7 +329,7 @@ function M.send_in_pieces(peers, ways)
       end
     end
     M.turn()
-  until not sent
+  end
 end
 
 -- ---- the opening handshake ----

@@ -220,26 +220,25 @@ static int exchange_has_body(lua_State *L)
 static int exchange_body(lua_State *L)
 {
     struct mw_exchange_box *box = check(L);
+    struct mw_http_exchange *exchange = box->exchange;
     lua_Integer limit = luaL_checkinteger(L, 2);
 
     luaL_argcheck(L, limit >= 0, 2, "a size that is not negative is expected");
-    if (!box->exchange)
+    if (!exchange)
         return closed(L);
-    if (!mw_http_has_body(box->exchange)) {
-        lua_pushlstring(L, (const char *)box->exchange->body.data, box->exchange->body.len);
-        return 1;
+    if (mw_http_has_body(exchange)) {
+        if (exchange->state != MW_HTTP_BUSY)
+            return luaL_error(L, "the body is being read already");
+        mw_http_read_body(exchange, (size_t)limit);
+        if (exchange->state == MW_HTTP_BODY) {
+            mw_waiter_set(&box->body, L);
+            return lua_yield(L, 0);
+        }
+        /* What had come already was all of it, or showed that it can't be read. */
+        return exchange->state == MW_HTTP_GONE ? closed(L) : push_body(L, box);
     }
-    if (box->exchange->state != MW_HTTP_BUSY)
-        return luaL_error(L, "the body is being read already");
-    /* What has come already may be all of it; then nobody needs to wait. */
-    box->result = MW_HTTP_BODY_CLOSED;
-    mw_http_read_body(box->exchange, (size_t)limit);
-    if (!box->exchange)
-        return closed(L);
-    if (box->exchange->state != MW_HTTP_BODY)
-        return push_body(L, box);
-    mw_waiter_set(&box->body, L);
-    return lua_yield(L, 0);
+    lua_pushlstring(L, (const char *)exchange->body.data, exchange->body.len);
+    return 1;
 }
 
 static int exchange_write(lua_State *L)

@@ -86,6 +86,7 @@ static void keep_latest(struct mw_ws *ws, const struct publication *publication,
     latest->message = mw_message_ref(publication->framed[compressed].message);
     latest->from = publication->framed[compressed].from;
     latest->to = publication->framed[compressed].to;
+    latest->compressed = compressed;
     ws->connection->want_drain = true;
 }
 
@@ -114,7 +115,7 @@ void mw_hub_send_latest(struct mw_ws *ws)
         struct mw_ws_latest *latest = list;
         list = latest->next;
         if (ws->connection)
-            mw_connection_share(ws->connection, latest->message, latest->from, latest->to);
+            mw_connection_share(ws->connection, latest->message, latest->from, latest->to, latest->compressed);
         mw_message_unref(latest->message);
         free(latest);
     }
@@ -138,7 +139,7 @@ static bool deliver(struct publication *publication, struct mw_ws *ws)
         return true;
     }
     switch (mw_connection_share(connection, publication->framed[compressed].message,
-                                publication->framed[compressed].from, publication->framed[compressed].to)) {
+                                publication->framed[compressed].from, publication->framed[compressed].to, compressed)) {
     case MW_SEND_QUEUED:
     case MW_SEND_BACKPRESSURE:
         return true;

@@ -23,6 +23,7 @@ struct mw_ws_latest {
     struct mw_message *message;
     uint32_t from;
     uint32_t to;
+    bool compressed;
 };
 
 struct mw_ws {

@@ -87,15 +87,18 @@ static void close_batches(struct mw_topic *topic)
     }
 }
 
-static void remove_topic(struct mw_hub *hub, struct mw_topic *topic)
+static void free_topic(struct mw_topic *topic)
 {
-    struct mw_topic **link = place_of(hub, topic->hash, topic->name, topic->name_len);
-
-    *link = topic->next;
-    hub->count--;
     close_batches(topic);
     free(topic->members);
     free(topic);
+}
+
+static void remove_topic(struct mw_hub *hub, struct mw_topic *topic)
+{
+    *place_of(hub, topic->hash, topic->name, topic->name_len) = topic->next;
+    hub->count--;
+    free_topic(topic);
 }
 
 /* The shorter of the two lists tells whether a subscription exists. */
@@ -222,9 +225,14 @@ void mw_hub_end_turn(struct mw_hub *hub)
 
 void mw_hub_free(struct mw_hub *hub)
 {
-    for (uint32_t i = 0; i < hub->bucket_count; i++)
-        while (hub->buckets[i])
-            remove_topic(hub, hub->buckets[i]);
+    for (uint32_t i = 0; i < hub->bucket_count; i++) {
+        struct mw_topic *topic = hub->buckets[i];
+        while (topic) {
+            struct mw_topic *next = topic->next;
+            free_topic(topic);
+            topic = next;
+        }
+    }
     free(hub->buckets);
     *hub = (struct mw_hub){0};
 }

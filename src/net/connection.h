@@ -112,9 +112,9 @@ enum mw_send_result { MW_SEND_QUEUED, MW_SEND_BACKPRESSURE, MW_SEND_FULL, MW_SEN
 
 /* Queues one message (RFC 6455 §5.6); text must be UTF-8, which the caller has checked. */
 enum mw_send_result mw_connection_send(struct mw_connection *connection, const void *data, size_t len, bool text);
-/* Queues whole frames that many connections share: bytes [from, to) of `message`. Server side only. */
+/* Queues whole frames that many connections share: bytes [from, to) of `message`, `compressed` or not. Server side only. */
 enum mw_send_result mw_connection_share(struct mw_connection *connection, struct mw_message *message, uint32_t from,
-                                        uint32_t to);
+                                        uint32_t to, bool compressed);
 /* At most 125 bytes. */
 enum mw_send_result mw_connection_ping(struct mw_connection *connection, const void *data, size_t len);
 /* Starts the close handshake (§7.1.2): a valid code (or MW_CLOSE_NO_STATUS) and at most 123 bytes of UTF-8. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/address.h"
 
 enum {
     ACCEPTS_PER_EVENT = 64,
@@ -84,7 +85,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     if (status < 0)
         return;
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-        struct sockaddr_storage peer;
+        struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
         int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
@@ -145,7 +146,7 @@ static socklen_t tcp_address(const struct mw_listener_options *options, struct s
 
 static int bind_tcp(const struct mw_listener_options *options)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = tcp_address(options, &address);
     int one = 1, zero = 0;
 
@@ -278,24 +279,15 @@ void mw_listener_close(struct mw_listener *listener)
 
 void mw_listener_address(const struct mw_listener *listener, char *address, size_t size, int *port)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t len = sizeof bound;
 
     *port = 0;
-    address[0] = '\0';
     if (listener->path) {
         snprintf(address, size, "%s", listener->path);
         return;
     }
-    if (listener->fd < 0 || getsockname(listener->fd, (struct sockaddr *)&bound, &len))
-        return;
-    if (bound.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&bound;
-        inet_ntop(AF_INET, &v4->sin_addr, address, (socklen_t)size);
-        *port = ntohs(v4->sin_port);
-    } else {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&bound;
-        inet_ntop(AF_INET6, &v6->sin6_addr, address, (socklen_t)size);
-        *port = ntohs(v6->sin6_port);
-    }
+    if (listener->fd >= 0)
+        getsockname(listener->fd, (struct sockaddr *)&bound, &len);
+    mw_address_format(&bound, address, size, port);
 }

@@ -218,7 +218,8 @@ static bool write_request(struct mw_opening *opening, const struct mw_opening_op
     char offer[MW_DEFLATE_HEADER_MAX] = "";
     char *text = NULL;
 
-    mw_handshake_key(opening->key);
+    if (!mw_handshake_key(opening->key))
+        return false;
     if (options->deflate && options->deflate->enabled)
         mw_deflate_offer(options->deflate, offer);
     int len =
@@ -255,7 +256,7 @@ struct mw_opening *mw_opening_start(struct mw_engine *engine, const struct mw_op
     if (opening->head && write_request(opening, options))
         opening->connector = mw_connector_start(engine, &options->connect, &connector_events, opening);
     if (!opening->connector)
-        fail(opening, "connect", "out of memory");
+        fail(opening, "connect", "out of memory or randomness");
     else if (options->connect.timeout_ms)
         mw_wheel_set(&engine->wheel, &opening->timer, options->connect.timeout_ms);
     return opening;

@@ -12,7 +12,8 @@
 enum {
     /* A frame up to this size that was cut is moved in front of the next read; a larger one is collected by itself. */
     SMALL_FRAME = 64 * 1024,
-    READS_PER_TURN = 4, /* then the others have their turn */
+    READS_PER_TURN = 4,    /* then the others have their turn */
+    COMPRESSED_EXTRA = 64, /* bytes that a short message may grow by */
 };
 
 static struct mw_assembly *assembly(struct mw_connection *connection)
@@ -160,7 +161,11 @@ static bool acceptable(struct mw_connection *connection, const struct mw_frame *
         mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, "a new message inside a fragmented one");
         return false;
     }
-    if (frame->length > connection->settings->max_payload - before) {
+    /* What does not compress becomes a little longer by it; how long it is inflated is bounded exactly, in part(). */
+    uint64_t most = connection->settings->max_payload;
+    if (open ? parts->compressed : frame->rsv1)
+        most += most / 4 + COMPRESSED_EXTRA;
+    if (frame->length > most - before) {
         mw_connection_fail(connection, MW_CLOSE_TOO_BIG, "a message larger than max_payload");
         return false;
     }

@@ -140,12 +140,15 @@ enum mw_send_result mw_connection_send(struct mw_connection *connection, const v
         len = packed.len;
     }
     bool ok = enqueue(connection, opcode, compress, data, len);
+    /* What the peer never gets, later messages must not refer to. */
+    if (!ok && compress)
+        mw_deflate_forget(connection->deflate);
     mw_buffer_free(&packed);
     return ok ? queued(connection) : MW_SEND_FULL;
 }
 
 enum mw_send_result mw_connection_share(struct mw_connection *connection, struct mw_message *message, uint32_t from,
-                                        uint32_t to)
+                                        uint32_t to, bool compressed)
 {
     if (connection->state != MW_OPEN)
         return MW_SEND_CLOSED;
@@ -153,7 +156,7 @@ enum mw_send_result mw_connection_share(struct mw_connection *connection, struct
         return refused(connection);
     if (!mw_queue_share(&connection->queue, message, from, to))
         return MW_SEND_FULL;
-    if (connection->deflate)
+    if (compressed)
         mw_deflate_forget(connection->deflate);
     mark_dirty(connection);
     return queued(connection);

@@ -2,18 +2,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/socket.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <openssl/err.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "net/address.h"
 #include "net/admission.h"
 
 enum { TLS_GATHER = 16 * 1024, LINGER_MS = 1000 };
@@ -308,26 +305,11 @@ void mw_socket_retire_all(struct mw_engine *engine, bool now)
 
 void mw_socket_peer(const struct mw_socket *socket, char *address, size_t size, int *port)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
 
-    *port = 0;
-    snprintf(address, size, "unix");
-    if (getpeername(socket->fd, (struct sockaddr *)&peer, &len))
-        return;
-    if (peer.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
-        inet_ntop(AF_INET, &v4->sin_addr, address, (socklen_t)size);
-        *port = ntohs(v4->sin_port);
-    } else if (peer.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
-        /* A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d; people expect the plain form. */
-        if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-            inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], address, (socklen_t)size);
-        else
-            inet_ntop(AF_INET6, &v6->sin6_addr, address, (socklen_t)size);
-        *port = ntohs(v6->sin6_port);
-    }
+    getpeername(socket->fd, (struct sockaddr *)&peer, &len);
+    mw_address_format(&peer, address, size, port);
 }
 
 void mw_socket_dispatch(struct mw_socket *socket, uint32_t events)

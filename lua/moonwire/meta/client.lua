@@ -1,0 +1,35 @@
+---@meta
+-- client.lua - declarations: what `moonwire.connect` takes. Durations are seconds, sizes bytes.
+-- SPDX-License-Identifier: MIT
+-- luacheck: no unused args
+
+---@class moonwire.ReconnectOptions
+---@field retries? integer|false attempts in a row before giving up; 10, false for no limit
+---@field delay? number|fun(attempt: integer): number? before the first attempt, or told by a function (nil: give up); 0.5
+---@field factor? number by which the delay grows; 2
+---@field max_delay? number 30
+---@field jitter? number the share of the delay that chance takes away; 0.5
+
+---@class moonwire.HeartbeatOptions
+---@field message string|fun(): string what is sent
+---@field interval? number after so long without a message from the server; 30
+---@field timeout? number how long anything may take to come back; 10
+
+---@class moonwire.ConnectOptions: moonwire.ConnectionSettings
+---@field protocols? string[] offered, in order of preference
+---@field headers? table<string, string|number|string[]>
+---@field tls? {ca: string?, verify: boolean?, server_name: string?} a PEM file with the authorities to trust; verify: true
+---@field timeout? number|false until the connection is open; 10
+---@field proxy? string "http://host:port"
+---@field path? string a Unix socket to connect to
+---@field wait? boolean false: return before the connection is open
+---@field data? any becomes `ws.data`
+---@field reconnect? boolean|moonwire.ReconnectOptions
+---@field heartbeat? false|moonwire.HeartbeatOptions
+---@field open? fun(ws: moonwire.WebSocket)
+---@field message? fun(ws: moonwire.WebSocket, data: string, kind: "text"|"binary")
+---@field drain? fun(ws: moonwire.WebSocket)
+---@field pong? fun(ws: moonwire.WebSocket, data: string)
+---@field close? fun(ws: moonwire.WebSocket, code: integer, reason: string)
+---@field error? fun(ws: moonwire.WebSocket, message: string, code: string) not opened, or (code "handler") a handler failed
+---@field reconnecting? fun(ws: moonwire.WebSocket, attempt: integer, delay: number, message: string, code: string)
