@@ -20,6 +20,7 @@ struct mw_runtime {
     struct uv_loop_s *loop;
     struct mw_engine *engine;
     struct lua_State *lua;      /* the main state: callbacks start from it */
+    struct lua_State *running;  /* the innermost coroutine that C has resumed */
     struct mw_task *main_task;  /* stands for the main state and for coroutines that scripts make */
     struct mw_task *idle_tasks; /* coroutines that wait for their next handler */
     struct mw_server *servers;  /* those still listening or serving */
@@ -30,6 +31,7 @@ struct mw_runtime {
     int binary_ref;
     bool failed;   /* an error that nobody handled: the exit code will be 1 */
     bool stopping; /* told to end: nothing new is accepted */
+    bool muted;    /* the very end: scripts are not entered any more */
 };
 
 #endif

@@ -22,7 +22,7 @@
 #include "net/engine.h"
 #include "net/wire.h"
 
-enum { GC_PAUSE = 400, GC_STEP = 400, PATH_SIZE = 4096, DRAIN_MS = 30000 };
+enum { GC_PAUSE = 400, GC_STEP = 400, PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000 };
 
 struct process {
     struct mw_runtime runtime;
@@ -226,6 +226,25 @@ static void terminate_sockets(struct mw_runtime *runtime)
     }
 }
 
+static void on_finish_over(uv_timer_t *timer)
+{
+    struct process *process = timer->data;
+    process->drain_over = true;
+}
+
+/* Closes what the script left open and waits for what is under way in the thread pool (files, names): both end in luv's
+ * callbacks, which need the Lua state although the script hears no more of them. */
+static bool finish_luv(struct process *process)
+{
+    process->runtime.muted = true;
+    process->drain_over = false;
+    mw_luv_close_handles(process->runtime.lua);
+    uv_timer_start(&process->drain, on_finish_over, FINISH_MS, 0);
+    while (!process->drain_over && uv_run(&process->loop, UV_RUN_ONCE))
+        ;
+    return !uv_loop_alive(&process->loop);
+}
+
 /* Sockets first, while Lua can still hear of it; then libwebsockets; then Lua, which closes luv's handles; then the rest. */
 static int shut_down(struct process *process)
 {
@@ -238,9 +257,13 @@ static int shut_down(struct process *process)
     mw_socket_retire_all(&process->engine, true);
     mw_engine_end_turn(&process->engine);
     mw_wire_close(&process->engine);
-    uv_run(&process->loop, UV_RUN_NOWAIT);
-    if (runtime->lua)
+    if (runtime->lua) {
+        if (!finish_luv(process)) {
+            mw_log(MW_LOG_WARNING, "what the script started in the background does not end: left behind");
+            _exit(runtime->failed ? 1 : 0);
+        }
         lua_close(runtime->lua);
+    }
     mw_allocator_free(&process->allocator);
     mw_task_close(runtime);
     close_handles(process);

@@ -1,8 +1,9 @@
 // ws_client.mjs - a WebSocket client made of node's `ws`, for specs of our server.
 //
 // Options: url, protocols (list), headers, deflate (false | true | ws's perMessageDeflate options), ca (file),
-//   insecure, unix (path of a socket), max_payload.
-// Commands: {"send": payload}                 one message; payload as in lines.mjs
+//   insecure, unix (path of a socket), max_payload. Without a url it waits for the command to connect.
+// Commands: {"connect": options}              a new connection; the one before should be closed
+//   {"send": payload}                         one message; payload as in lines.mjs
 //   {"send": payload, "every": N}             the same in frames of N bytes
 //   {"send": payload, "cuts": [N, …]}         the same, cut at these offsets
 //   {"fragments": [payload | {"ping": text}, …]}   frames of one message, control frames between them
@@ -15,28 +16,31 @@ import { readFileSync } from "node:fs";
 import { WebSocket } from "ws";
 import { commands, describe, options, payload, report } from "./lines.mjs";
 
-const url = options.unix ? `ws+unix:${options.unix}:${options.url}` : options.url;
-const ws = new WebSocket(url, options.protocols ?? [], {
-  headers: options.headers,
-  perMessageDeflate: options.deflate ?? false,
-  ca: options.ca && readFileSync(options.ca),
-  rejectUnauthorized: !options.insecure,
-  maxPayload: options.max_payload ?? 64 << 20,
-  skipUTF8Validation: false,
-});
+let ws = null;
 
-ws.on("upgrade", ({ statusCode, headers }) => report("upgrade", { status: statusCode, headers }));
-ws.on("open", () => report("open", { protocol: ws.protocol, extensions: ws.extensions }));
-ws.on("message", (data, isBinary) => report("message", describe(data, isBinary)));
-ws.on("ping", (data) => report("ping", { text: data.toString() }));
-ws.on("pong", (data) => report("pong", { text: data.toString() }));
-ws.on("close", (code, reason) => report("close", { code, reason: reason.toString() }));
-ws.on("error", (error) => report("error", { message: error.message, code: error.code }));
-ws.on("unexpected-response", async (request, response) => {
-  const body = await Buffer.concat(await response.toArray()).toString();
-  report("unexpected-response", { status: response.statusCode, headers: response.headers, body });
-  request.destroy();
-});
+function connect(settings) {
+  const url = settings.unix ? `ws+unix:${settings.unix}:${settings.url}` : settings.url;
+  ws = new WebSocket(url, settings.protocols ?? [], {
+    headers: settings.headers,
+    perMessageDeflate: settings.deflate ?? false,
+    ca: settings.ca && readFileSync(settings.ca),
+    rejectUnauthorized: !settings.insecure,
+    maxPayload: settings.max_payload ?? 64 << 20,
+  });
+  const current = ws;
+  ws.on("upgrade", ({ statusCode, headers }) => report("upgrade", { status: statusCode, headers }));
+  ws.on("open", () => report("open", { protocol: current.protocol, extensions: current.extensions }));
+  ws.on("message", (data, isBinary) => report("message", describe(data, isBinary)));
+  ws.on("ping", (data) => report("ping", { text: data.toString() }));
+  ws.on("pong", (data) => report("pong", { text: data.toString() }));
+  ws.on("close", (code, reason) => report("close", { code, reason: reason.toString() }));
+  ws.on("error", (error) => report("error", { message: error.message, code: error.code }));
+  ws.on("unexpected-response", async (request, response) => {
+    const body = Buffer.concat(await response.toArray()).toString();
+    report("unexpected-response", { status: response.statusCode, headers: response.headers, body });
+    request.destroy();
+  });
+}
 
 // Frames of one message; what ws compresses, it compresses over all of them.
 function sendFrames(parts, isBinary) {
@@ -69,8 +73,10 @@ function sendFragments(items) {
   report("sent", describe(Buffer.concat(whole), isBinary));
 }
 
+if (options.url) connect(options);
 commands((command) => {
-  if (command.send) send(command);
+  if (command.connect) connect(command.connect);
+  else if (command.send) send(command);
   else if (command.fragments) sendFragments(command.fragments);
   else if (command.ping !== undefined) ws.ping(command.ping);
   else if (command.pong !== undefined) ws.pong(command.pong);

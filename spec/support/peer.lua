@@ -14,6 +14,7 @@ local STDERR_KEPT = 8192
 local STOP_SECONDS = 5
 
 local running = {} -- peers whose process has not ended
+local idle = {} -- file -> those of them that wait to be taken again
 
 ---@class spec.Peer
 ---@field pid integer
@@ -107,6 +108,25 @@ function M.start(file, options)
   return self
 end
 
+---Take a peer that an earlier spec released, or start one. It was given no options.
+---@param file string
+---@return spec.Peer
+function M.take(file)
+  local self = idle[file] and table.remove(idle[file])
+  if not self or self.exit then
+    return M.start(file)
+  end
+  self.events, self.is_idle = {}, false
+  return self
+end
+
+---Leave a peer, whose work is done, to the next `take`: starting a program is what takes longest in most specs.
+function Peer:release()
+  idle[self.name] = idle[self.name] or {}
+  table.insert(idle[self.name], self)
+  self.is_idle = true
+end
+
 -- Something came, or the program ended: "exit" is an event too, after everything that was written.
 function Peer:arrived()
   if self.exit and self.open_pipes == 0 and running[self] then
@@ -149,8 +169,14 @@ function Peer:report(problem)
   return table.concat(lines, "\n")
 end
 
----Take the first event of that name, wherever it stands among the others; wait for it if need be. Fails when the peer
----ended or reported "failed" instead.
+-- What means that nothing else will come. A client has one connection at a time, and closing is the last it hears of it.
+local function find_end(self)
+  local is_client = self.name:find "^ws_client" or self.name:find "^websockets_client"
+  return find(self.events, "exit") or find(self.events, "failed") or is_client and find(self.events, "close")
+end
+
+---Take the first event of that name, wherever it stands among the others; wait for it if need be. Fails at once when it
+---can't come any more.
 ---@param name string
 ---@param seconds? number the guard
 ---@return table event
@@ -158,7 +184,7 @@ function Peer:expect(name, seconds)
   local found
   local ok, problem = pcall(async.wait_until, function()
     found = find(self.events, name)
-    return found or find(self.events, "exit") or find(self.events, "failed")
+    return found or name ~= "exit" and find_end(self)
   end, name, seconds)
   if not found then
     error(self:report(ok and ("%s did not come"):format(name) or problem), 2)
@@ -203,15 +229,23 @@ function Peer:stop()
   end
 end
 
----Stop every peer that is still there; for `after_each`.
-function M.stop_all()
+---Stop every peer that is neither stopped nor released; for `after_each`.
+---@param released_too? boolean
+function M.stop_all(released_too)
   local peers = {}
   for each in pairs(running) do
-    table.insert(peers, each)
+    if released_too or not each.is_idle then
+      table.insert(peers, each)
+    end
   end
   for _, each in ipairs(peers) do
     each:stop()
   end
+end
+
+---Stop every peer, also the released ones; for the `teardown` of a spec file.
+function M.finish()
+  M.stop_all(true)
 end
 
 return M

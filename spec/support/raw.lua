@@ -232,7 +232,7 @@ end
 ---@param address {host: string?, port: integer?, path: string?}
 ---@return spec.RawPeer
 function M.connect(address)
-  local peer = new_peer(address.path and uv.new_pipe(false) or uv.new_tcp())
+  local peer = new_peer(address.path and uv.new_pipe() or uv.new_tcp())
   local is_done, problem = false, nil
   local function on_connect(failure)
     is_done, problem = true, failure
@@ -253,20 +253,27 @@ function M.connect(address)
 end
 
 ---@class spec.RawServer
----@field path string
+---@field address {host: string?, port: integer?, path: string?}
 local Server = {}
 Server.__index = Server
 
----Listen on a Unix socket.
+---Listen on a Unix socket, or on a free port of 127.0.0.1.
+---@param is_tcp? boolean
 ---@return spec.RawServer
-function M.listen()
-  local path = async.directory() .. "/socket"
-  local server = setmetatable({ path = path, handle = uv.new_pipe(false), accepted = {} }, Server)
+function M.listen(is_tcp)
+  local make = is_tcp and uv.new_tcp or uv.new_pipe
+  local server = setmetatable({ handle = make(), accepted = {} }, Server)
   open[server] = true
-  assert(server.handle:bind(path))
+  if is_tcp then
+    assert(server.handle:bind("127.0.0.1", 0))
+    server.address = { host = "127.0.0.1", port = server.handle:getsockname().port }
+  else
+    server.address = { path = async.directory() .. "/socket" }
+    assert(server.handle:bind(server.address.path))
+  end
   assert(server.handle:listen(128, function(problem)
     assert(not problem, problem)
-    local peer = new_peer(uv.new_pipe(false))
+    local peer = new_peer(make())
     server.handle:accept(peer.handle)
     listen_to(peer)
     table.insert(server.accepted, peer)

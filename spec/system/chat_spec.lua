@@ -32,7 +32,8 @@ Guest.__index = Guest
 -- A window without a browser: node's ws in a room.
 local function visit(port, room)
   local guest = setmetatable({}, Guest)
-  guest.peer = peer.start("ws_client.mjs", { url = ("ws://127.0.0.1:%d/chat/%s"):format(port, room) })
+  guest.peer = peer.take "ws_client.mjs"
+  guest.peer:tell { connect = { url = ("ws://127.0.0.1:%d/chat/%s"):format(port, room) } }
   guest.peer:expect "open"
   return guest
 end

@@ -36,7 +36,8 @@ end
 
 local function connect(file, options)
   options.ca = options.url:find "^wss:" and tls.files().ca or nil
-  local client = peer.start(file, options)
+  local client = peer.take(file)
+  client:tell { connect = options }
   return client, client:expect "open"
 end
 
@@ -49,7 +50,7 @@ end
 local function hang_up(client)
   client:tell { close = { 1000, "done" } }
   assert.equal(1000, client:expect("close").code)
-  client:stop()
+  client:release()
 end
 
 -- Let every app close, and every peer end, whatever happened in the spec.
@@ -63,6 +64,8 @@ after_each(function()
     end)
   end
 end)
+
+teardown(peer.finish)
 
 for _, transport in ipairs(TRANSPORTS) do
   for _, compress in ipairs { false, true } do
@@ -199,9 +202,8 @@ describe("node's ws against our server", function()
           client:tell { close = { code, LEAVING } }
           local _, heard, reason = inbox:take "close"
           assert.same({ code, LEAVING }, { heard, reason })
-          local told = client:expect "close"
-          assert.equal(code, told.code)
-          client:stop()
+          assert.equal(code, client:expect("close").code)
+          client:release()
         end
         assert.equal(0, inbox:count())
       end)
@@ -222,7 +224,7 @@ describe("node's ws against our server", function()
           assert.same({ code, LEAVING }, { told.code, told.reason })
           local _, heard = inbox:take "close"
           assert.equal(code, heard)
-          client:stop()
+          client:release()
         end
       end)
 

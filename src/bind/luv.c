@@ -44,27 +44,66 @@ static bool is_handle(lua_State *L)
     return found;
 }
 
-/* uv.walk(callback): luv's own takes every handle of the loop for one of its own, and ends the process at the first of
- * ours. Its handles are those that it anchors in the registry. */
-static int walk(lua_State *L)
+/* Pushes a list of luv's handles, which are those that it anchors in the registry; returns how many. */
+static lua_Integer push_handles(lua_State *L)
 {
     lua_Integer count = 0;
 
-    luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_newtable(L);
+    int list = lua_gettop(L);
     lua_pushnil(L);
     while (lua_next(L, LUA_REGISTRYINDEX)) {
         if (is_handle(L))
-            lua_rawseti(L, 2, ++count);
+            lua_rawseti(L, list, ++count);
         else
             lua_pop(L, 1);
     }
+    return count;
+}
+
+/* uv.walk(callback): luv's own takes every handle of the loop for one of its own, and ends the process at the first of
+ * ours. */
+static int walk(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_Integer count = push_handles(L);
     for (lua_Integer i = 1; i <= count; i++) {
         lua_pushvalue(L, 1);
         lua_rawgeti(L, 2, i);
         lua_call(L, 1, 0);
     }
     return 0;
+}
+
+static int close_handles(lua_State *L)
+{
+    lua_Integer count = push_handles(L);
+
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_rawgeti(L, 1, i);
+        if (luaL_getmetafield(L, -1, "__index") == LUA_TNIL)
+            continue;
+        lua_getfield(L, -1, "is_closing");
+        lua_pushvalue(L, -3);
+        lua_call(L, 1, 1);
+        if (!lua_toboolean(L, -1)) {
+            lua_getfield(L, -2, "close");
+            lua_pushvalue(L, -4);
+            lua_call(L, 1, 0);
+        }
+        lua_settop(L, 1);
+    }
+    return 0;
+}
+
+void mw_luv_close_handles(lua_State *L)
+{
+    lua_pushcfunction(L, close_handles);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+        mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
 }
 
 void mw_luv_open(lua_State *L, uv_loop_t *loop)

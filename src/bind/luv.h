@@ -8,5 +8,7 @@
 
 /* Makes `require "luv"` work; raises on failure. */
 void mw_luv_open(lua_State *L, uv_loop_t *loop);
+/* Begins closing every handle that the script left open. Run the loop before lua_close: luv's callbacks need the state. */
+void mw_luv_close_handles(lua_State *L);
 
 #endif

@@ -23,6 +23,7 @@ void mw_task_open(struct mw_runtime *runtime, lua_State *L)
     runtime->main_task = calloc(1, sizeof *runtime->main_task);
     if (!runtime->main_task)
         abort();
+    runtime->running = L;
     *runtime->main_task = (struct mw_task){.runtime = runtime, .co = L, .ref = LUA_NOREF};
     /* Coroutines that scripts make inherit this pointer, and so find the runtime. */
     *(struct mw_task **)lua_getextraspace(L) = runtime->main_task;
@@ -114,24 +115,43 @@ static int describe(lua_State *L)
     return 1;
 }
 
+/* Leaves one value on L's stack. */
+static const char *push_description(lua_State *L, lua_State *co)
+{
+    lua_pushcfunction(L, describe);
+    lua_pushlightuserdata(L, co);
+    lua_pcall(L, 1, 1, 0);
+    const char *text = lua_tostring(L, -1);
+    return text ? text : "an error without a message";
+}
+
 static void fail(struct mw_task *task, mw_task_done done, void *arg)
 {
     lua_State *L = task->runtime->lua;
     int top = lua_gettop(L);
+    const char *text = push_description(L, task->co);
 
-    lua_pushcfunction(L, describe);
-    lua_pushlightuserdata(L, task->co);
-    lua_pcall(L, 1, 1, 0);
-    const char *text = lua_tostring(L, -1);
     lua_resetthread(task->co);
     release(task);
     if (done) {
-        done(arg, text ? text : "an error without a message");
+        done(arg, text);
     } else {
-        mw_log(MW_LOG_ERROR, "%s", text ? text : "an error without a message");
+        mw_log(MW_LOG_ERROR, "%s", text);
         mw_runtime_of(L)->failed = true;
     }
     lua_settop(L, top);
+}
+
+/* Lua counts how deep C calls nest from where it is resumed: a script in which one task starts another for ever shall
+ * get an error, not overflow the stack. */
+static int resume_from_running(struct mw_runtime *runtime, lua_State *co, int nargs, int *results)
+{
+    lua_State *from = runtime->running;
+
+    runtime->running = co;
+    int status = lua_resume(co, from, nargs, results);
+    runtime->running = from;
+    return status;
 }
 
 /* Starts or continues a task with `nargs` values on its stack. */
@@ -140,7 +160,7 @@ static void run(struct mw_task *task, int nargs)
     int results = 0;
 
     task->waiting = false;
-    int status = lua_resume(task->co, task->runtime->lua, nargs, &results);
+    int status = resume_from_running(task->runtime, task->co, nargs, &results);
     if (status == LUA_YIELD) {
         lua_pop(task->co, results);
         task->waiting = true;
@@ -157,13 +177,18 @@ static void run(struct mw_task *task, int nargs)
         done(arg, NULL);
 }
 
+static void not_run(const struct mw_runtime *runtime, mw_task_done done, void *arg)
+{
+    if (done)
+        done(arg, runtime->muted ? NULL : "not enough memory");
+}
+
 void mw_task_call(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg)
 {
-    struct mw_task *task = acquire(runtime);
+    struct mw_task *task = runtime->muted ? NULL : acquire(runtime);
 
     if (!task) {
-        if (done)
-            done(arg, "not enough memory");
+        not_run(runtime, done, arg);
         return;
     }
     task->done = done;
@@ -189,12 +214,12 @@ int mw_task_invoke(lua_State *L, int nargs)
 
 void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg)
 {
-    struct mw_task *task = acquire(mw_runtime_of(L));
+    struct mw_runtime *runtime = mw_runtime_of(L);
+    struct mw_task *task = runtime->muted ? NULL : acquire(runtime);
 
     if (!task || !lua_checkstack(task->co, nargs + 1)) {
         lua_pop(L, nargs + 1);
-        if (done)
-            done(arg, "not enough memory");
+        not_run(runtime, done, arg);
         return;
     }
     task->done = done;
@@ -218,21 +243,25 @@ void mw_waiter_set(struct mw_waiter *waiter, lua_State *L)
 static void resume(lua_State *co, int nargs)
 {
     struct mw_task *task = task_of(co);
+    struct mw_runtime *runtime = task->runtime;
     int results = 0;
 
+    if (runtime->muted) {
+        lua_pop(co, nargs);
+        return;
+    }
     if (task->co == co) {
         run(task, nargs);
         return;
     }
-    int status = lua_resume(co, task->runtime->lua, nargs, &results);
+    int status = resume_from_running(runtime, co, nargs, &results);
     if (status == LUA_OK || status == LUA_YIELD) {
         lua_pop(co, results);
         return;
     }
-    luaL_traceback(task->runtime->lua, co, lua_tostring(co, -1), 0);
-    mw_log(MW_LOG_ERROR, "%s", lua_tostring(task->runtime->lua, -1));
-    lua_pop(task->runtime->lua, 1);
-    task->runtime->failed = true;
+    mw_log(MW_LOG_ERROR, "%s", push_description(runtime->lua, co));
+    lua_pop(runtime->lua, 1);
+    runtime->failed = true;
 }
 
 void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg)
