@@ -29,9 +29,12 @@ end
 local Guest = {}
 Guest.__index = Guest
 
+local guests = {} -- those of the spec that runs
+
 -- A window without a browser: node's ws in a room.
 local function visit(port, room)
   local guest = setmetatable({}, Guest)
+  table.insert(guests, guest)
   guest.peer = peer.take "ws_client.mjs"
   guest.peer:tell { connect = { url = ("ws://127.0.0.1:%d/chat/%s"):format(port, room) } }
   guest.peer:expect "open"
@@ -46,6 +49,14 @@ function Guest:hear(kind)
   local message = assert(json.decode(self.peer:expect("message").text))
   assert.equal(kind, message.type, json.encode(message))
   return message
+end
+
+-- Wait for the connection to end, however it does.
+function Guest:leave()
+  local code = self.peer:expect("close").code
+  self.peer:release()
+  self.has_left = true
+  return code
 end
 
 function Guest:join(name)
@@ -64,7 +75,10 @@ local function join(port, room, name)
 end
 
 describe("the chat example", function()
-  after_each(peer.stop_all)
+  after_each(function()
+    peer.stop_all()
+  end)
+  teardown(peer.finish)
 
   it("is a story with two people, a third and a fourth, in a browser", function()
     local server, port = start_chat()
@@ -91,6 +105,18 @@ describe("the chat example", function()
       server, port = start_chat()
     end)
 
+    after_each(function()
+      if not server.exit then
+        stop_chat(server)
+      end
+      for _, guest in ipairs(guests) do
+        if not guest.has_left then
+          guest:leave()
+        end
+      end
+      guests = {}
+    end)
+
     it("tells everybody in the room who is here", function()
       local ada = visit(port, "lobby")
       assert.same({ "Ada" }, ada:join "Ada")
@@ -100,6 +126,7 @@ describe("the chat example", function()
       local cy = visit(port, "garden")
       assert.same({ "Cy" }, cy:join "Cy")
       ben.peer:tell { close = { 1000, "" } }
+      ben:leave()
       assert.same({ "Ada" }, ada:hear("here").people)
       local second = visit(port, "lobby")
       assert.same({ "Ada", "Ada" }, second:join "Ada")
@@ -141,7 +168,8 @@ describe("the chat example", function()
       local ada = join(port, "lobby", "Ada")
       ada:say "remember me"
       ada:hear "said"
-      ada.peer:stop()
+      ada.peer:tell { close = { 1000, "" } }
+      ada:leave()
       local ben = visit(port, "lobby")
       ben:send { type = "join", name = "Ben" }
       assert.equal("remember me", ben:hear("said").text)
@@ -210,8 +238,10 @@ describe("the chat example", function()
 
     it("has no rooms whose names are blank at the end, too long or no text", function()
       for _, room in ipairs { "%20lobby", ("x"):rep(25), "%ff" } do
-        local guest = peer.start("ws_client.mjs", { url = ("ws://127.0.0.1:%d/chat/%s"):format(port, room) })
-        assert.equal(404, guest:expect("unexpected-response").status, room)
+        local client = peer.take "ws_client.mjs"
+        client:tell { connect = { url = ("ws://127.0.0.1:%d/chat/%s"):format(port, room) } }
+        assert.equal(404, client:expect("unexpected-response").status, room)
+        client:release()
       end
     end)
 
@@ -219,7 +249,7 @@ describe("the chat example", function()
       local ada = visit(port, "%E8%8A%B1%E5%9B%AD")
       ada:join "Ada"
       ada:say(("x"):rep(17000))
-      assert.equal(1009, ada.peer:expect("close").code)
+      assert.equal(1009, ada:leave())
     end)
 
     it("serves its page, and nothing from beside it", function()
@@ -247,7 +277,7 @@ describe("the chat example", function()
     it("ends with 0 when it is asked to, saying good-bye with 1001", function()
       local ada = join(port, "lobby", "Ada")
       stop_chat(server)
-      assert.equal(1001, ada.peer:expect("close").code)
+      assert.equal(1001, ada:leave())
     end)
   end)
 

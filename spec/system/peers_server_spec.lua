@@ -287,13 +287,17 @@ describe("node's ws against our server", function()
         })
         local url = serve(app, transport.secure)
         local ca = transport.secure and tls.files().ca or nil
-        local refused = peer.start("ws_client.mjs", { url = url .. "/closed", ca = ca }):expect "unexpected-response"
+        local function ask(path, headers)
+          local client = peer.take "ws_client.mjs"
+          client:tell { connect = { url = url .. path, ca = ca, headers = headers } }
+          local answer = client:expect "unexpected-response"
+          client:release()
+          return answer
+        end
+        local refused = ask "/closed"
         assert.same({ 401, "who are you?", "Bearer" }, { refused.status, refused.body, refused.headers["www-authenticate"] })
-        refused = peer.start("ws_client.mjs", { url = url .. "/nothing", ca = ca }):expect "unexpected-response"
-        assert.equal(404, refused.status)
-        refused = peer.start("ws_client.mjs", { url = url .. "/closed", ca = ca, headers = { Origin = "https://evil.example" } })
-          :expect "unexpected-response"
-        assert.equal(403, refused.status)
+        assert.equal(404, ask("/nothing").status)
+        assert.equal(403, ask("/closed", { Origin = "https://evil.example" }).status)
       end)
 
       it("talks with other clients through a topic", function()
