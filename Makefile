@@ -47,9 +47,9 @@ cppflags     := -D_GNU_SOURCE -Isrc
 ldflags       = -rdynamic -Wl,--as-needed
 libraries     = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a $(pkg_libs) -lm -ldl -lpthread
 
-installed_lua := $(DESTDIR)$(PREFIX)/share/moonwire/lua
-installed_app := $(DESTDIR)$(PREFIX)/share/moonwire
-bin_dir       := $(DESTDIR)$(PREFIX)/bin
+# Quoted where they are used: a PREFIX may have spaces.
+bin_dir      := $(DESTDIR)$(PREFIX)/bin
+share_dir    := $(DESTDIR)$(PREFIX)/share/moonwire
 
 # `run` and `test` first install what they miss from the system's packages; the other targets never do.
 needs := $(if $(filter run,$(MAKECMDGOALS)),build) $(if $(filter test,$(MAKECMDGOALS)),build test)
@@ -85,13 +85,16 @@ bench: $(program) ## measure the speed of this machine's build
 	$(program) spec/bench/run.lua $(ARGS)
 
 install: build/release/moonwire ## copy everything below PREFIX (/usr/local); DESTDIR is put in front
-	install -D -m 755 $< $(bin_dir)/moonwire
-	for f in $(lua_files:lua/%=%); do install -D -m 644 "lua/$$f" "$(installed_lua)/$$f" || exit; done
-	for f in $(examples); do install -D -m 644 "$$f" "$(installed_app)/$$f" || exit; done
+	@install -D -m 755 $< "$(bin_dir)/moonwire"
+	@for f in $(lua_files) $(examples); do \
+	    install -D -m 644 "$$f" "$(share_dir)/$$f" || exit; done
+	@echo "installed: $(bin_dir)/moonwire, and its Lua modules and examples in $(share_dir)"
 
 uninstall: ## remove what install copied
-	rm -f $(bin_dir)/moonwire $(lua_files:lua/%=$(installed_lua)/%) $(examples:%=$(installed_app)/%)
-	if [ -d $(installed_app) ]; then find $(installed_app) -depth -type d -empty -delete; fi
+	@rm -f "$(bin_dir)/moonwire"
+	@for f in $(lua_files) $(examples); do rm -f "$(share_dir)/$$f"; done
+	@if [ -d "$(share_dir)" ]; then find "$(share_dir)" -depth -type d -empty -delete; fi
+	@echo "removed: $(bin_dir)/moonwire and $(share_dir)"
 
 clean: ## remove what was built
 	rm -rf build
@@ -115,7 +118,8 @@ build/check-gcc/% build/check-clang/%: mode_flags = -Werror
 
 compiler   = $(CC)
 mode_flags =
-show       = $(if $(V),,@echo '  $(1) $@' &&)
+silent     = $(findstring s,$(firstword -$(MAKEFLAGS)))
+show       = $(if $(V),,@$(if $(silent),,echo '  $(1) $@' &&))
 compile    = $(compiler) -std=gnu11 $(cppflags) $(pkg_cflags) $(CPPFLAGS) $(CFLAGS) $(warnings) $(mode_flags)
 link       = $(compiler) $(CFLAGS) $(mode_flags) $(ldflags) $(LDFLAGS)
 
@@ -148,8 +152,9 @@ native: $(native_programs)
 
 # Plain first, as it fails faster. The interpreter is our own program: specs wait for their events on its loop.
 specs: native $(test_modes:%=build/%/moonwire) spec/node_modules/.stamp
-	@for m in $(test_modes); do \
-	    echo "build/$$m/moonwire spec/run.lua $(ARGS)"; build/$$m/moonwire spec/run.lua $(ARGS) || exit; done
+	@failed=; for m in $(test_modes); do \
+	    echo "build/$$m/moonwire spec/run.lua $(ARGS)"; \
+	    build/$$m/moonwire spec/run.lua $(ARGS) || failed=1; done; [ -z "$$failed" ]
 
 # The peers from npm. Exact versions stand in spec/package.json; nothing is written outside of spec/node_modules.
 spec/node_modules/.stamp: spec/package.json

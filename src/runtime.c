@@ -236,26 +236,35 @@ static void on_finish_over(uv_timer_t *timer)
  * callbacks, which need the Lua state although the script hears no more of them. */
 static bool finish_luv(struct process *process)
 {
-    process->runtime.muted = true;
     process->drain_over = false;
     mw_luv_close_handles(process->runtime.lua);
+    /* Requests to other servers end with their Lua objects. */
+    uv_unref((uv_handle_t *)&process->engine.poll);
     uv_timer_start(&process->drain, on_finish_over, FINISH_MS, 0);
     while (!process->drain_over && uv_run(&process->loop, UV_RUN_ONCE))
         ;
     return !uv_loop_alive(&process->loop);
 }
 
-/* Sockets first, while Lua can still hear of it; then libwebsockets; then Lua, which closes luv's handles; then the rest. */
+static void end_connections(struct process *process)
+{
+    stop_listening(&process->runtime);
+    terminate_sockets(&process->runtime);
+    mw_engine_end_turn(&process->engine);
+    mw_socket_retire_all(&process->engine, true);
+    mw_engine_end_turn(&process->engine);
+}
+
+/* Sockets first, while scripts can still hear of it. Their handlers may start something new, so twice: the second time
+ * nobody is asked. Then libwebsockets; then luv and Lua; then the rest. */
 static int shut_down(struct process *process)
 {
     struct mw_runtime *runtime = &process->runtime;
 
     runtime->stopping = true;
-    stop_listening(runtime);
-    terminate_sockets(runtime);
-    mw_engine_end_turn(&process->engine);
-    mw_socket_retire_all(&process->engine, true);
-    mw_engine_end_turn(&process->engine);
+    end_connections(process);
+    runtime->muted = true;
+    end_connections(process);
     mw_wire_close(&process->engine);
     if (runtime->lua) {
         if (!finish_luv(process)) {

@@ -245,7 +245,12 @@ local function handlers_of(state)
       if script.close then
         script.close(ws, code, reason)
       end
-      if not state:retry(ws, reason, "closed") then
+      if state:retry(ws, reason, "closed") then
+        return
+      elseif state.opener then
+        -- The `open` handler failed: `connect` still waits.
+        state:finish(ws, nil, reason, "closed")
+      else
         state:finish(ws)
       end
     end,

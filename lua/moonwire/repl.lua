@@ -119,12 +119,12 @@ end
 ---@param data string
 function Repl:feed(data)
   self.buffer = self.buffer .. data
-  for line, rest in self.buffer:gmatch("([^\n]*)\n()") do
-    self.lines[#self.lines + 1] = line:gsub("\r$", "")
-    self.rest = rest
+  local at = 1
+  for stop in self.buffer:gmatch("()\n") do
+    self.lines[#self.lines + 1] = self.buffer:sub(at, stop - 1):gsub("\r$", "")
+    at = stop + 1
   end
-  self.buffer = self.rest and self.buffer:sub(self.rest) or self.buffer
-  self.rest = nil
+  self.buffer = self.buffer:sub(at)
   self:proceed()
 end
 

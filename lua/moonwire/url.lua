@@ -284,6 +284,8 @@ function M.proxy_fault(value)
   local parts = type(value) == "string" and M.parse(value)
   if not parts or parts.scheme ~= "http" then
     return 'must be an address such as "http://proxy:3128"'
+  elseif parts.user then
+    return "must not have a user name: proxies that ask for one are not supported"
   end
 end
 

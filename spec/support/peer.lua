@@ -40,10 +40,12 @@ local function read_lines(pipe, on_line, on_end)
       return on_end()
     end
     rest = rest .. bytes
-    for line in rest:gmatch "([^\n]*)\n" do
-      on_line(line)
+    local at = 1
+    for stop in rest:gmatch "()\n" do
+      on_line(rest:sub(at, stop - 1))
+      at = stop + 1
     end
-    rest = rest:match "[^\n]*$"
+    rest = rest:sub(at)
   end)
 end
 

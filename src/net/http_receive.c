@@ -234,22 +234,37 @@ static void run_turn(struct mw_turn_item *item)
 
 /* ---- beginning and handing on ---- */
 
-/* Idle connections go at once, others when their response is out. */
+/* Idle connections go at once; others when their response is out, because the Lua side then ends keep-alive. */
 static void retire(void *owner, bool now)
 {
     struct mw_http_exchange *exchange = owner;
 
-    if (now || exchange->state == MW_HTTP_HEAD)
+    if (now || (exchange->state == MW_HTTP_HEAD && !exchange->out.bytes))
         mw_http_drop(exchange);
-    else
-        exchange->close_after = exchange->state == MW_HTTP_CLOSING;
+    else if (exchange->state == MW_HTTP_HEAD)
+        mw_http_close_when_written(exchange);
+}
+
+static const struct mw_socket_events socket_events = {
+    .readable = on_readable,
+    .writable = mw_http_writable,
+    .retire = retire,
+};
+
+void mw_http_close_idle(struct mw_engine *engine, const void *server)
+{
+    struct mw_socket *next;
+
+    for (struct mw_socket *socket = engine->sockets; socket; socket = next) {
+        next = socket->next_open;
+        if (socket->events == &socket_events && ((struct mw_http_exchange *)socket->owner)->server == server)
+            retire(socket->owner, false);
+    }
 }
 
 void mw_http_serve(struct mw_socket *socket, const struct mw_http_settings *settings,
                    const struct mw_http_events *events, void *server, const void *early, size_t len)
 {
-    static const struct mw_socket_events socket_events = {
-        .readable = on_readable, .writable = mw_http_writable, .retire = retire};
     struct mw_http_exchange *exchange = calloc(1, sizeof *exchange);
 
     if (!exchange || !mw_buffer_append(&exchange->in, early, len)) {

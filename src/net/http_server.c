@@ -176,6 +176,13 @@ enum mw_http_write_result mw_http_write(struct mw_http_exchange *exchange, const
     return MW_HTTP_BACKPRESSURE;
 }
 
+void mw_http_close_when_written(struct mw_http_exchange *exchange)
+{
+    exchange->state = MW_HTTP_CLOSING;
+    exchange->close_after = true;
+    mw_http_set_timer(exchange, exchange->settings->write_timeout_ms);
+}
+
 /* Answers by itself and closes: the request can't be understood, or took too long. */
 void mw_http_refuse(struct mw_http_exchange *exchange, int status, const char *why)
 {
@@ -185,9 +192,7 @@ void mw_http_refuse(struct mw_http_exchange *exchange, int status, const char *w
                        "Connection: close\r\n\r\n%s\n",
                        status, mw_http_status_text(status), strlen(why) + 1, why);
 
-    exchange->state = MW_HTTP_CLOSING;
-    exchange->close_after = true;
-    mw_http_set_timer(exchange, exchange->settings->write_timeout_ms);
+    mw_http_close_when_written(exchange);
     mw_socket_want_read(exchange->socket, false);
     enqueue(exchange, text, (size_t)len);
 }
@@ -199,9 +204,7 @@ void mw_http_finish(struct mw_http_exchange *exchange, bool keep_alive)
     exchange->user = NULL;
     mw_engine_at_turn_end(exchange->engine, &exchange->turn);
     if (!keep_alive || exchange->peer_done || exchange->close_after || !exchange->framing.done) {
-        exchange->state = MW_HTTP_CLOSING;
-        exchange->close_after = true;
-        mw_http_set_timer(exchange, exchange->settings->write_timeout_ms);
+        mw_http_close_when_written(exchange);
         return;
     }
     /* What came behind the head is the start of the next one. */

@@ -97,9 +97,13 @@ void mw_http_finish(struct mw_http_exchange *exchange, bool keep_alive);
 /* Hands the socket over for a WebSocket, with what came behind the head (to be freed by the caller); the exchange is gone. */
 struct mw_socket *mw_http_detach(struct mw_http_exchange *exchange, struct mw_buffer *early);
 
+/* Closes the connections of a server that wait for their next request. */
+void mw_http_close_idle(struct mw_engine *engine, const void *server);
+
 const char *mw_http_status_text(int status);
 
 /* Between http_server.c and http_receive.c. */
+void mw_http_close_when_written(struct mw_http_exchange *exchange);
 void mw_http_refuse(struct mw_http_exchange *exchange, int status, const char *why);
 void mw_http_body_end(struct mw_http_exchange *exchange, enum mw_http_body_result result);
 void mw_http_drop(struct mw_http_exchange *exchange);
