@@ -51,11 +51,13 @@ local function offered_protocols(headers)
 end
 
 ---@param exchange table core's
----@param target {path: string, segments: string[], query: string} from `url.parse_target`
+---@param target {path: string, segments: string[], query: string, authority: string?} from `url.parse_target`
 ---@return moonwire.Request
 function M.new(exchange, target)
   local method, url_text, minor, headers = exchange:head()
   local address, port, secure = exchange:peer()
+  -- A host in the target counts, and Host does not (RFC 9112 §3.2.2).
+  headers.host = target.authority or headers.host
   return setmetatable({
     method = method,
     url = url_text,

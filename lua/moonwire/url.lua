@@ -118,21 +118,25 @@ function M.split_path(path)
   return segments
 end
 
--- The path and the query of a request target in origin-form or absolute-form.
+-- The path and the query of a request target in origin-form or absolute-form, and the host that the latter names.
 local function split_target(target)
+  local authority
   if not target:find("^/") then
-    local rest = target:match("^[hH][tT][tT][pP][sS]?://[^/%?#]+(.*)$")
+    local rest
+    authority, rest = target:match("^[hH][tT][tT][pP][sS]?://([^/%?#]+)(.*)$")
     if not rest then
       return nil
     end
     target = rest:find("^/") and rest or "/" .. rest
   end
-  return target:match("^([^%?]*)%??(.*)$")
+  local path, query = target:match("^([^%?]*)%??(.*)$")
+  return path, query, authority
 end
 
 ---Take a request target (RFC 9112 §3.2) apart.
 ---@param target string "/path?query", "http://host/path?query", or "*"
----@return {path: string, segments: string[], query: string}? parts `path` is decoded and normalised
+---@return {path: string, segments: string[], query: string, authority: string?}? parts `path` is decoded and
+---normalised; `authority` is there if the target names a host
 ---@return string? message
 function M.parse_target(target)
   if target == "*" then
@@ -140,7 +144,7 @@ function M.parse_target(target)
   elseif target:find("[%c #]") then
     return nil, "the request target has a blank, a control character or a fragment"
   end
-  local raw, query = split_target(target)
+  local raw, query, authority = split_target(target)
   if not raw then
     return nil, "the request target is neither a path nor an http URL"
   end
@@ -148,7 +152,7 @@ function M.parse_target(target)
   if not segments then
     return nil, message
   end
-  return { path = "/" .. table.concat(segments, "/"), segments = segments, query = query }
+  return { path = "/" .. table.concat(segments, "/"), segments = segments, query = query, authority = authority }
 end
 
 -- Bytes that can't stand in a URL but are clear in meaning (non-ASCII) are encoded; blanks and controls are mistakes.

@@ -91,13 +91,14 @@ describe("url.parse_target", function()
     { "/a/b/../", "/a/", { "a", "" }, "" },
     { "/...", "/...", { "..." }, "" },
     { "/a..b", "/a..b", { "a..b" }, "" },
-    { "http://host/x?y", "/x", { "x" }, "y" },
-    { "HTTPS://host:8443", "/", { "" }, "" },
-    { "http://host?y", "/", { "" }, "y" },
+    { "http://host/x?y", "/x", { "x" }, "y", "host" },
+    { "HTTPS://host:8443", "/", { "" }, "", "host:8443" },
+    { "http://host?y", "/", { "" }, "y", "host" },
     { "*", "*", {}, "" },
   } do
     it("reads " .. case[1], function()
-      assert.same({ path = case[2], segments = case[3], query = case[4] }, url.parse_target(case[1]))
+      assert.same({ path = case[2], segments = case[3], query = case[4], authority = case[5] },
+        url.parse_target(case[1]))
     end)
   end
 

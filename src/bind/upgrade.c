@@ -8,6 +8,26 @@
 #include "bind/ws.h"
 #include "net/handshake.h"
 
+/* The value of all Sec-WebSocket-Extensions headers, joined; on the stack. */
+static const char *push_extensions(lua_State *L, const struct mw_http_head *head, size_t *len)
+{
+    luaL_Buffer buffer;
+    bool first = true;
+
+    luaL_buffinit(L, &buffer);
+    for (size_t i = 0; i < head->header_count; i++) {
+        const struct mw_http_header *header = &head->headers[i];
+        if (header->name.len != 24 || memcmp(header->name.at, "sec-websocket-extensions", 24) != 0)
+            continue;
+        if (!first)
+            luaL_addchar(&buffer, ',');
+        first = false;
+        luaL_addlstring(&buffer, header->value.at, header->value.len);
+    }
+    luaL_pushresult(&buffer);
+    return lua_tolstring(L, -1, len);
+}
+
 int mw_upgrade_handshake(lua_State *L)
 {
     const struct mw_exchange_box *box = mw_exchange_check(L, 1);
@@ -17,6 +37,12 @@ int mw_upgrade_handshake(lua_State *L)
         return luaL_error(L, "handshake: the exchange is over");
     const struct mw_http_head *head = box->exchange->head;
     int status = mw_handshake_check(head, &why);
+    size_t len;
+    const char *extensions = push_extensions(L, head, &len);
+    if (!status && !mw_extensions_valid(extensions, len)) {
+        status = 400;
+        why = "Sec-WebSocket-Extensions is not a list of extensions";
+    }
     if (!status) {
         struct mw_span protocol;
         size_t cursor = 0;
@@ -38,26 +64,6 @@ int mw_upgrade_handshake(lua_State *L)
     lua_pushinteger(L, status);
     lua_pushstring(L, why);
     return 3;
-}
-
-/* The value of all Sec-WebSocket-Extensions headers, joined; on the stack. */
-static const char *push_extensions(lua_State *L, const struct mw_http_head *head, size_t *len)
-{
-    luaL_Buffer buffer;
-    bool first = true;
-
-    luaL_buffinit(L, &buffer);
-    for (size_t i = 0; i < head->header_count; i++) {
-        const struct mw_http_header *header = &head->headers[i];
-        if (header->name.len != 24 || memcmp(header->name.at, "sec-websocket-extensions", 24) != 0)
-            continue;
-        if (!first)
-            luaL_addchar(&buffer, ',');
-        first = false;
-        luaL_addlstring(&buffer, header->value.at, header->value.len);
-    }
-    luaL_pushresult(&buffer);
-    return lua_tolstring(L, -1, len);
 }
 
 /* Pushes the 101 (RFC 6455 §4.2.2). `fields` may have a protocol and further headers, which the Lua side has checked. */

@@ -45,6 +45,9 @@ void mw_deflate_options_default(struct mw_deflate_options *options);
  * false when none is acceptable: then no extension is used. (RFC 7692 §5, §7.1) */
 bool mw_deflate_negotiate(const struct mw_deflate_options *options, const char *offers, size_t len,
                           struct mw_deflate_params *params, char answer[MW_DEFLATE_HEADER_MAX]);
+/* Server: whether a Sec-WebSocket-Extensions value is a list of extensions at all; what is none must
+ * fail the connection, wanted or not (RFC 6455 §9.1). An empty one is. */
+bool mw_extensions_valid(const char *offers, size_t len);
 /* Client: writes the offer's value. */
 void mw_deflate_offer(const struct mw_deflate_options *options, char offer[MW_DEFLATE_HEADER_MAX]);
 /* Client: checks the server's answer against the offer; false means "fail the connection". `len` 0

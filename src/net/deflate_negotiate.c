@@ -234,6 +234,17 @@ static void accept_offer(const struct mw_deflate_options *options, const struct 
         add_bits(answer, "client_max_window_bits", client_bits);
 }
 
+bool mw_extensions_valid(const char *offers, size_t len)
+{
+    struct reader reader = {offers, offers + len};
+    struct offer offer;
+    int found;
+
+    while ((found = next_offer(&reader, &offer)) > 0)
+        ;
+    return found == 0;
+}
+
 bool mw_deflate_negotiate(const struct mw_deflate_options *options, const char *offers, size_t len,
                           struct mw_deflate_params *params, char answer[MW_DEFLATE_HEADER_MAX])
 {

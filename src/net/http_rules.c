@@ -156,6 +156,25 @@ static bool derive_length(struct mw_http_head *head, struct mw_http_error *error
     return true;
 }
 
+/* RFC 9112 §6.3: what does not end with chunked has no length that can be known, and is a mistake; other codings before it
+ * are just not known here (§6.1). */
+static bool check_codings(struct mw_span list, struct mw_http_error *error)
+{
+    bool is_last = false;
+    size_t chunked = 0, others = 0;
+
+    while (list.at) {
+        is_last = mw_span_is(mw_span_cut(&list, ','), "chunked");
+        if (is_last)
+            chunked++;
+        else
+            others++;
+    }
+    if (!is_last || chunked > 1)
+        return reject(error, 400, "Transfer-Encoding does not end with chunked, or has it twice");
+    return !others || reject(error, 501, "Transfer-Encoding has more than chunked");
+}
+
 /* Only "chunked", once: whatever else stands there, someone on the way might frame the message
  * differently. */
 static bool derive_chunked(struct mw_http_head *head, struct mw_http_error *error)
@@ -173,10 +192,7 @@ static bool derive_chunked(struct mw_http_head *head, struct mw_http_error *erro
         return reject(error, 400, "Transfer-Encoding is repeated");
     if (!header->value.len)
         return reject(error, 400, "Transfer-Encoding is empty");
-    if (!mw_span_is(header->value, "chunked"))
-        return reject(error, 501, "Transfer-Encoding is not just chunked");
-    head->chunked = true;
-    return true;
+    return check_codings(header->value, error) && (head->chunked = true);
 }
 
 static bool derive_expect(struct mw_http_head *head, struct mw_http_error *error)

@@ -214,7 +214,7 @@ void mw_http_finish(struct mw_http_exchange *exchange, bool keep_alive)
     exchange->rest.len = 0;
     exchange->state = MW_HTTP_HEAD;
     exchange->scanned = 0;
-    exchange->body.len = 0;
+    mw_buffer_free(&exchange->body);
     exchange->first = exchange->responded = false;
     exchange->since_ms = mw_engine_now_ms(exchange->engine);
     if (!exchange->choked)

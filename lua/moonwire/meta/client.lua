@@ -3,33 +3,49 @@
 -- SPDX-License-Identifier: MIT
 -- luacheck: no unused args
 
+---One attempt goes on at a time. The first opening is repeated like every later one, and a success counts from 0 again. It ends
+---for good with `ws:close()` or `ws:terminate()`, also between two attempts; a close by the server doesn't end it.
 ---@class moonwire.ReconnectOptions
 ---@field retries? integer|false attempts in a row before giving up; 10, false for no limit
----@field delay? number|fun(attempt: integer): number? before the first attempt, or told by a function (nil: give up); 0.5
----@field factor? number by which the delay grows; 2
+---@field delay? number|fun(attempt: integer): number? before the first, or what a function says (nil: give up); 0.5
+---@field factor? number by which the delay grows with each attempt, at least 1; 2
 ---@field max_delay? number 30
----@field jitter? number the share of the delay that chance takes away; 0.5
+---@field jitter? number the share of the delay that chance may take away, 0 to 1; 0.5
 
+---For servers that want words as a sign of life; pings are sent anyway (`ping_interval`). Only messages and pongs from the server
+---count as its life. When nothing comes back, `close` tells 1006 "no answer to the heartbeat in time".
 ---@class moonwire.HeartbeatOptions
----@field message string|fun(): string what is sent
----@field interval? number after so long without a message from the server; 30
----@field timeout? number how long anything may take to come back; 10
+---@field message string|fun(): string what is sent, as text
+---@field interval? number after so long without anything from the server; 30
+---@field timeout? number how long it may take until something comes back; 10. Past it: the connection is dropped
 
+---@class moonwire.ConnectTlsOptions: moonwire.TlsOptions
+---@field server_name? string the name asked for (SNI) and expected in the certificate; the host of the URL
+
+---Without a `message` handler the newest 256 messages are kept for `ws:messages()`.
 ---@class moonwire.ConnectOptions: moonwire.ConnectionSettings
----@field protocols? string[] offered, in order of preference
----@field headers? table<string, string|number|string[]>
----@field tls? {ca: string?, verify: boolean?, server_name: string?} a PEM file with the authorities to trust; verify: true
----@field timeout? number|false until the connection is open; 10
----@field proxy? string "http://host:port"
----@field path? string a Unix socket to connect to
----@field wait? boolean false: return before the connection is open
+---@field protocols? string[] subprotocols on offer, in order of preference (RFC 6455 §1.9)
+---Further ones for the request. Those of the handshake (Host, Upgrade, Connection, Sec-WebSocket-…) are refused.
+---@field headers? table<string, string|number|(string|number)[]>
+---@field tls? moonwire.ConnectTlsOptions for wss
+---@field timeout? number|false until the connection is open, for each attempt; 10. Past it: code "timeout"
+---@field proxy? string "http://host:port"; asked for a tunnel (CONNECT)
+---@field path? string a Unix socket to connect to; host and path of the URL are still what is asked for
+---@field wait? boolean false returns the `ws` at once; a failure then goes to `error`; true, where waiting is possible
 ---@field data? any becomes `ws.data`
----@field reconnect? boolean|moonwire.ReconnectOptions
----@field heartbeat? false|moonwire.HeartbeatOptions
+---@field reconnect? boolean|moonwire.ReconnectOptions false
+---@field heartbeat? false|moonwire.HeartbeatOptions false
+---Every time the connection is open; it has run when `connect` returns.
 ---@field open? fun(ws: moonwire.WebSocket)
+---One message. The next one waits until it returns.
 ---@field message? fun(ws: moonwire.WebSocket, data: string, kind: "text"|"binary")
+---There is room again after "backpressure".
 ---@field drain? fun(ws: moonwire.WebSocket)
 ---@field pong? fun(ws: moonwire.WebSocket, data: string)
+---Exactly once for every connection that was open; see the close codes in the reference.
 ---@field close? fun(ws: moonwire.WebSocket, code: integer, reason: string)
----@field error? fun(ws: moonwire.WebSocket, message: string, code: string) not opened, or (code "handler") a handler failed
+---The connection could not be opened and nobody waits for it (codes of `moonwire.connect`), or a handler failed: `message` is its
+---traceback then and `code` is "handler"; the connection closes with 1011.
+---@field error? fun(ws: moonwire.WebSocket, message: string, code: string)
+---The next attempt comes in `delay` seconds. `code` is "closed" when the connection had been open.
 ---@field reconnecting? fun(ws: moonwire.WebSocket, attempt: integer, delay: number, message: string, code: string)

@@ -31,7 +31,8 @@ function url.parse(text) end
 
 ---Take a request target ("/path?query", "http://host/path", "*") apart.
 ---@param target string
----@return {path: string, segments: string[], query: string}? parts `path` is decoded and normalised
+---@return {path: string, segments: string[], query: string, authority: string?}? parts `path` is decoded and
+---normalised; `authority` is there if the target names a host
 ---@return string? message
 function url.parse_target(target) end
 
