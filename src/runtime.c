@@ -186,7 +186,8 @@ static void on_drain_over(uv_timer_t *timer)
     process->drain_over = true;
 }
 
-/* The first signal: nothing new, good-bye to everybody, then out. The second: out. */
+/* The first signal: nothing new, good-bye to everybody, then out. The second: out. (When it is the same one, the kernel
+ * ends the process, even if a script never lets the loop run.) */
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct process *process = signal->data;
@@ -317,8 +318,8 @@ static bool boot(struct process *process)
     uv_signal_init(&process->loop, &process->sigterm);
     uv_timer_init(&process->loop, &process->drain);
     process->sigint.data = process->sigterm.data = process->drain.data = process;
-    uv_signal_start(&process->sigint, on_signal, SIGINT);
-    uv_signal_start(&process->sigterm, on_signal, SIGTERM);
+    uv_signal_start_oneshot(&process->sigint, on_signal, SIGINT);
+    uv_signal_start_oneshot(&process->sigterm, on_signal, SIGTERM);
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->drain);

@@ -5,7 +5,7 @@
 
 local M = {}
 
-local NOT_FOUND, BAD = { { 404 } }, { { 400 } }
+local NOT_FOUND = { { 404 } }
 
 -- A GET of a file. Bytes of the target are sent as they are.
 local function file(name, rfc, target, answers, extra)
@@ -15,8 +15,8 @@ local function file(name, rfc, target, answers, extra)
 end
 
 local function bad_target(name, rfc, target)
-  local row = file(name, rfc, target, BAD)
-  row.ends = true
+  local row = file(name, rfc, target)
+  row.refused = 400
   return row
 end
 
@@ -81,7 +81,8 @@ M.injections = {
   { name = "a second response in a Location", rfc = "9110 17.10",
     bytes = get "/redirect?to=/%0d%0aContent-Length:%200%0d%0a%0d%0aHTTP/1.1%20200%20OK", answers = { { 500 } },
     lacks = { "location" }, log = "GET /redirect: .*CR" },
-  { name = "a value that is just strange", rfc = "9110 5.5", bytes = get "/set?value=%22%3b%09%e4", answers = { { 200, "set" } },
+  { name = "a value that is just strange", rfc = "9110 5.5", bytes = get "/set?value=%22%3b%09%e4",
+    answers = { { 200, "set" } },
     has = { ["x-set"] = '^";\t\xe4$' } },
   { name = "control characters in a path, in the log", rfc = "3986 7.3", bytes = get "/fail/%1b%5b2J%0d%0aforged",
     answers = { { 500 } }, log = "^error GET /fail/:what: [^\r\27]*$" },
@@ -123,9 +124,12 @@ M.handshakes = {
   { name = "no version", rfc = "6455 4.2.1", refused = 426, bytes = opening { ["Sec-WebSocket-Version"] = false } },
   { name = "version 8", rfc = "6455 4.4", refused = 426, important = true,
     bytes = opening { ["Sec-WebSocket-Version"] = "8" } },
-  { name = "a list of versions", rfc = "6455 4.4", refused = 426, bytes = opening { ["Sec-WebSocket-Version"] = "13, 8" } },
-  { name = "two versions", rfc = "6455 11.3.5", refused = 400, bytes = opening { ["Sec-WebSocket-Version"] = { "13", "13" } } },
-  { name = "no key", rfc = "6455 4.2.1", refused = 400, important = true, bytes = opening { ["Sec-WebSocket-Key"] = false } },
+  { name = "a list of versions", rfc = "6455 4.4", refused = 426,
+    bytes = opening { ["Sec-WebSocket-Version"] = "13, 8" } },
+  { name = "two versions", rfc = "6455 11.3.5", refused = 400,
+    bytes = opening { ["Sec-WebSocket-Version"] = { "13", "13" } } },
+  { name = "no key", rfc = "6455 4.2.1", refused = 400, important = true,
+    bytes = opening { ["Sec-WebSocket-Key"] = false } },
   { name = "two keys", rfc = "6455 11.3.1", refused = 400, bytes = opening { ["Sec-WebSocket-Key"] = { KEY, KEY } } },
   { name = "an empty key", rfc = "6455 4.2.1", refused = 400, bytes = opening { ["Sec-WebSocket-Key"] = "" } },
   { name = "a key of 15 bytes", rfc = "6455 4.2.1", refused = 400,
@@ -134,11 +138,13 @@ M.handshakes = {
     bytes = opening { ["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25j!!==" } },
   { name = "a key in base64 without its end", rfc = "6455 4.2.1", refused = 400,
     bytes = opening { ["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQAA" } },
-  { name = "a POST", rfc = "6455 4.2.1, 9110 15.5.6", refused = 405, important = true, bytes = opening(nil, "POST /ws HTTP/1.1"),
+  { name = "a POST", rfc = "6455 4.2.1, 9110 15.5.6", refused = 405, important = true,
+    bytes = opening(nil, "POST /ws HTTP/1.1"),
     has = { allow = "^GET$" } },
   { name = "a POST with a body", rfc = "6455 4.2.1", refused = 405,
     bytes = opening({ ["Content-Length"] = "5" }, "POST /ws HTTP/1.1") .. "Hello", has = { allow = "^GET$" } },
-  { name = "a GET with a body", rfc = "6455 4.2.1", refused = 400, bytes = opening { ["Content-Length"] = "5" } .. "Hello" },
+  { name = "a GET with a body", rfc = "6455 4.2.1", refused = 400,
+    bytes = opening { ["Content-Length"] = "5" } .. "Hello" },
   { name = "a GET with chunks", rfc = "6455 4.2.1", refused = 400,
     bytes = opening { ["Transfer-Encoding"] = "chunked" } .. "0\r\n\r\n" },
   { name = "a subprotocol that is no token", rfc = "6455 4.1, 11.3.4", refused = 400,
@@ -155,8 +161,6 @@ M.handshakes = {
     bytes = opening { Origin = "http://x.evil.example" }, log = "x%.evil%.example" },
   { name = "a page of our host on another port", rfc = "6454 4", refused = 403,
     bytes = opening { Origin = "http://x:8080" }, log = "x:8080" },
-  { name = "a page of our host by https", rfc = "6454 4", refused = 403,
-    bytes = opening { Origin = "https://x" }, log = "https://x" },
   { name = "a page without an origin of its own", rfc = "6454 6.1", refused = 403, bytes = opening { Origin = "null" },
     log = "null" },
   { name = "two origins", rfc = "6454 7.3", refused = 403, bytes = opening { Origin = "http://x http://evil.example" },
@@ -166,7 +170,8 @@ M.handshakes = {
   { name = "our Host in an absolute target, another in the header", rfc = "9112 3.2.2", refused = 403,
     bytes = opening({ Host = "evil.example", Origin = "http://evil.example" }, "GET http://x/ws HTTP/1.1"),
     log = "evil%.example" },
-  { name = "an upgrade where there is no WebSocket", rfc = "6455 4.2.2", refused = 404, bytes = opening(nil, "GET / HTTP/1.1") },
+  { name = "an upgrade where there is no WebSocket", rfc = "6455 4.2.2", refused = 404,
+    bytes = opening(nil, "GET / HTTP/1.1") },
   { name = "an upgrade where there is nothing", rfc = "6455 4.2.2", refused = 404,
     bytes = opening(nil, "GET /nowhere HTTP/1.1") },
   { name = "an upgrade that the script refuses", rfc = "6455 4.2.2", refused = 401,
@@ -180,7 +185,8 @@ end
 
 -- Asks for something, but not for a WebSocket: ordinary requests.
 M.not_upgrades = {
-  { name = "Upgrade without Connection", rfc = "9110 7.8", bytes = opening({ Connection = "keep-alive" }, "GET / HTTP/1.1"),
+  { name = "Upgrade without Connection", rfc = "9110 7.8",
+    bytes = opening({ Connection = "keep-alive" }, "GET / HTTP/1.1"),
     answers = { { 200, "root" } }, calls = { "GET / " } },
   { name = "an upgrade to HTTP/2", rfc = "9110 7.8", bytes = opening({ Upgrade = "h2c" }, "GET / HTTP/1.1"),
     answers = { { 200, "root" } }, calls = { "GET / " } },

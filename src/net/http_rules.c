@@ -192,7 +192,8 @@ static bool derive_chunked(struct mw_http_head *head, struct mw_http_error *erro
         return reject(error, 400, "Transfer-Encoding is repeated");
     if (!header->value.len)
         return reject(error, 400, "Transfer-Encoding is empty");
-    return check_codings(header->value, error) && (head->chunked = true);
+    head->chunked = check_codings(header->value, error);
+    return head->chunked;
 }
 
 static bool derive_expect(struct mw_http_head *head, struct mw_http_error *error)

@@ -1,46 +1,51 @@
 ---@meta
 -- ws.lua - declarations: one WebSocket, on the server or from `moonwire.connect`. Usable from anywhere: a timer, another
--- connection, an HTTP handler. After close everything answers `nil, "closed", "closed"` and nothing raises.
+-- connection, an HTTP handler. When it is closed its fields stay readable, and its methods answer `nil, "closed", "closed"`
+-- instead of raising.
 -- SPDX-License-Identifier: MIT
 -- luacheck: no unused args
 
 ---@class moonwire.WebSocket
 ---@field id integer unique in the process
----@field data any yours; on a server what `upgrade` returned, or an empty table
----@field params table<string, string> of the route's pattern, decoded
----@field request moonwire.Request the opening handshake (servers)
+---@field data any yours to set; servers: what `upgrade` returned, or an empty table; clients: the option `data`
+---@field params table<string, string> servers: parameters of the route's pattern, decoded
+---@field request moonwire.Request servers: the request of the opening handshake
 ---@field protocol? string the subprotocol both sides agreed on
----@field remote_address string of the other side, or "unix"
----@field response_headers table<string, string> of the server's answer (clients)
+---@field remote_address string servers: of the client, or "unix"
+---@field response_headers table<string, string> clients: of the server's 101, by lower-case name
 ---@field buffered integer bytes that wait to be sent
----@field ready_state 0|1|2|3 `moonwire.CONNECTING`, `OPEN`, `CLOSING`, `CLOSED`
+---@field ready_state 0|1|2|3 `moonwire.CONNECTING`, `OPEN`, `CLOSING`, `CLOSED`; a client between two attempts is CLOSED
 local WebSocket = {}
 
----Queue one message. Order is kept. Raises when text is not UTF-8.
+---Queue one message (RFC 6455 §5.6). Order is kept; nothing is lost without being told. Raises when a text is not UTF-8 and for
+---other wrong arguments.
 ---```lua
 ---local ok, message, code = ws:send(frame, "binary")
----if message == "backpressure" then pause_producer() end   -- `drain` tells when to go on
----if code == "full" then count_lost() end                  -- policy "drop"
+---if not ok and code == "full" then
+---  lost = lost + 1                         -- policy "drop" or "latest"
+---elseif message == "backpressure" then
+---  producer:pause()                        -- `drain` tells when to go on
+---end
 ---```
 ---@param data string
----@param kind? "text"|"binary"
+---@param kind? "text"|"binary" "text"
 ---@return true? ok
----@return "backpressure"|string|nil message
+---@return "backpressure"|string|nil message with `true`: queued, but more than `high_water` waits now
 ---@return "connecting"|"closing"|"closed"|"full"|nil code
 function WebSocket:send(data, kind) end
 
----Queue a value as JSON text. Results as of `send`.
+---Queue a value as JSON text. Results as of `send`; raises for what JSON can't express.
 ---@param value any
 ---@return true? ok
 ---@return "backpressure"|string|nil message
----@return string? code
+---@return "connecting"|"closing"|"closed"|"full"|nil code
 function WebSocket:send_json(value) end
 
----Send to all subscribers of a topic but this one.
+---Send to all subscribers of a topic but this one. Servers only: raises on a client.
 ---@param topic string
 ---@param data string
----@param kind? "text"|"binary"
----@return integer count how many it was sent to
+---@param kind? "text"|"binary" "text"
+---@return integer count how many it was sent to; also while this one is closing or closed
 function WebSocket:publish(topic, data, kind) end
 
 ---Publish a value as JSON text to all subscribers of a topic but this one.
@@ -49,13 +54,14 @@ function WebSocket:publish(topic, data, kind) end
 ---@return integer count
 function WebSocket:publish_json(topic, value) end
 
----Get what is published under a topic. Servers only.
+---Get what is published under a topic; a topic exists as long as somebody subscribes to it. Servers only.
 ---@param topic string
----@return true? ok
+---@return true? ok also when it was subscribed already
 ---@return string? message
----@return string? code
+---@return "closed"|nil code
 function WebSocket:subscribe(topic) end
 
+---Get it no more. Servers only. Closing unsubscribes from everything.
 ---@param topic string
 ---@return boolean subscribed whether it was
 function WebSocket:unsubscribe(topic) end
@@ -64,32 +70,35 @@ function WebSocket:unsubscribe(topic) end
 ---@return string[]
 function WebSocket:topics() end
 
----Read the messages of a client in a loop; ends when the connection is closed for good. Clients without a `message` handler.
+---Read the messages of a client in a loop; each step waits. Ends when the connection is closed and will not be opened again.
+---While nobody asks for the next one, up to 256 are kept; then the server has to wait. Raises on a server's WebSocket, and on
+---one that has a `message` handler.
 ---```lua
----for data, kind in ws:messages() do print(data) end
+---for data, kind in ws:messages() do print(kind, data) end
 ---```
 ---@return fun(): string?, ("text"|"binary")?
 function WebSocket:messages() end
 
----Start the close handshake. What was queued before still leaves.
----@param code? integer 1000, 1001, 1003, 1007 to 1014, or 3000 to 4999; 1000
+---Start the close handshake (RFC 6455 §7). What was queued before still leaves; messages that come from now on are not
+---delivered. `close` is called when the other side has answered, or after `close_timeout`. Ends a client's reconnecting.
+---@param code? integer 1000 to 1003, 1007 to 1014, or 3000 to 4999; 1000
 ---@param reason? string at most 123 bytes of UTF-8
 ---@return true? ok
 ---@return string? message
----@return string? code
+---@return "closing"|"closed"|nil code
 function WebSocket:close(code, reason) end
 
----End the connection now, without a handshake; `close` is called with 1006.
+---End the connection now, without a handshake; `close` is called with 1006. Ends a client's reconnecting.
 ---@return true? ok
 ---@return string? message
----@return string? code
+---@return "closed"|nil code
 function WebSocket:terminate() end
 
----Ask the other side for a sign of life. (Happens by itself every `ping_interval`.)
+---Ask the other side for a sign of life (RFC 6455 §5.5.2). Happens by itself every `ping_interval`; the answer goes to `pong`.
 ---@param data? string at most 125 bytes
 ---@return true? ok
 ---@return string? message
----@return string? code
+---@return "connecting"|"closing"|"closed"|nil code
 function WebSocket:ping(data) end
 
 return WebSocket
