@@ -59,6 +59,12 @@ end
 ---@type table<userdata, moonwire.client.State>
 local states = setmetatable({}, { __mode = "k" })
 
+-- A process that was told to end connects nowhere again.
+local is_ending = false
+core.on_exit(function()
+  is_ending = true
+end)
+
 ---@class moonwire.client.State
 local State = {}
 State.__index = State
@@ -77,7 +83,7 @@ end
 -- Plan the next attempt, unless the rules forbid it. True when one is planned.
 function State:retry(ws, message, code)
   local rule = self.reconnect
-  if not rule or self.closed_by_hand or (rule.retries and self.attempts >= rule.retries) then
+  if not rule or self.closed_by_hand or is_ending or (rule.retries and self.attempts >= rule.retries) then
     return false
   end
   self.attempts = self.attempts + 1
@@ -87,7 +93,11 @@ function State:retry(ws, message, code)
   end
   self.timer = time.after(math.max(delay, 0), function()
     self.timer = nil
-    core.connect(self.target, self.route, ws)
+    if is_ending then
+      self:finish(ws, nil, message, code)
+    else
+      core.connect(self.target, self.route, ws)
+    end
   end)
   if self.handlers.reconnecting then
     self.handlers.reconnecting(ws, self.attempts, delay, message, code)
@@ -267,11 +277,20 @@ local function handlers_of(state)
   }
 end
 
--- The script's own `close` also ends the waiting between two attempts.
-local close, terminate = core.websocket_methods.close, core.websocket_methods.terminate
+-- What is wrong with an argument is told at the script's line, as if there were no function in between.
+local function pass_on(name, ok, ...)
+  if ok then
+    return ...
+  end
+  error(tostring(...):gsub("#([23]) to '%?'", function(position)
+    return ("#%d to '%s'"):format(position - 1, name)
+  end), 2)
+end
 
-local function closing(method)
-  return function(ws, ...)
+-- The script's own `close` also ends the waiting between two attempts.
+local function closing(name)
+  local method = core.websocket_methods[name]
+  core.websocket_methods[name] = function(ws, ...)
     local state = states[ws]
     if state then
       state.closed_by_hand = not state.gave_up
@@ -282,11 +301,11 @@ local function closing(method)
         return true
       end
     end
-    return method(ws, ...)
+    return pass_on(name, pcall(method, ws, ...))
   end
 end
-core.websocket_methods.close = closing(close)
-core.websocket_methods.terminate = closing(terminate)
+closing "close"
+closing "terminate"
 
 -- ---- the call ----
 

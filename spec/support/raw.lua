@@ -304,11 +304,11 @@ end
 
 ---The ways in which bytes can be cut: whole, in two at every position, and into single bytes.
 ---@param bytes string
----@param everywhere boolean false: only whole
+---@param longest integer more than so many bytes stay whole
 ---@return string[][] ways
-function M.ways(bytes, everywhere)
+function M.ways(bytes, longest)
   local ways = { { bytes } }
-  if everywhere and #bytes > 1 then
+  if #bytes > 1 and #bytes <= longest then
     for i = 1, #bytes - 1 do
       ways[#ways + 1] = { bytes:sub(1, i), bytes:sub(i + 1) }
     end

@@ -352,4 +352,7 @@ void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint
     run_ordered(&event);
     if (ws->connection == connection)
         mw_connection_start(connection, early, len);
+    /* Whoever comes while the process ends is sent away like all others. */
+    if (ws->connection == connection && ws->runtime->stopping)
+        mw_connection_close(connection, MW_CLOSE_GOING_AWAY, NULL, 0);
 }

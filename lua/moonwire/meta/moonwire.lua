@@ -4,12 +4,12 @@
 -- luacheck: no unused args
 
 ---@class moonwire
----@field version string
+---@field version string such as "0.1.0"
 ---@field json moonwire.json
 ---@field CONNECTING 0 a `ws.ready_state`: the opening handshake goes on
----@field OPEN 1
----@field CLOSING 2 a Close frame was sent or received
----@field CLOSED 3
+---@field OPEN 1 messages can be sent
+---@field CLOSING 2 a Close frame was sent, the answer is awaited
+---@field CLOSED 3 over, or between two attempts of a client
 local moonwire = {}
 
 ---Make an application: routes, files, topics and ports that belong together. Raises for unknown options.
@@ -22,7 +22,8 @@ local moonwire = {}
 ---@return moonwire.App
 function moonwire.app(options) end
 
----Make an HTTP request and wait for the answer. Redirects are followed; a status such as 404 is an answer, not a failure.
+---Make an HTTP request and wait for the answer. Redirects are followed (RFC 9110 §15.4); a status such as 404 is an answer, not
+---a failure. Each request has a connection of its own. Raises for wrong options, and where nothing can wait.
 ---```lua
 ---local response = assert(moonwire.fetch("https://example.com/data.json", { timeout = 5 }))
 ---if response.status == 200 then print(response:json().name) end
@@ -31,10 +32,13 @@ function moonwire.app(options) end
 ---@param options? moonwire.FetchOptions
 ---@return moonwire.FetchResponse? response
 ---@return string? message
----@return string? code "url", "dns", "refused", "timeout", "tls", "redirects", "too_large", "closed" …
+---@return string? code "url", "dns", "refused", "unreachable", "timeout", "proxy", "tls", "reset", "connect", "malformed",
+---"redirects", "too_large", "closed"; of the file: "ENOENT", "EACCES" …
 function moonwire.fetch(address, options) end
 
----Open a WebSocket as a client. Waits until it is open, or returns at once where nothing can wait or with `wait = false`.
+---Open a WebSocket as a client (RFC 6455 §4.1). Called from a task it waits until the connection is open, with `reconnect` also
+---through the attempts that fail, and returns the WebSocket or the reason of the last failure. Where nothing can wait, and with
+---`wait = false`, it returns the WebSocket at once; a failure then goes to the `error` handler. Either way it is told exactly once.
 ---```lua
 ---local ws = assert(moonwire.connect("wss://example.com/live", { reconnect = true }))
 ---ws:send "Hello"
@@ -46,7 +50,9 @@ function moonwire.fetch(address, options) end
 ---@param options? moonwire.ConnectOptions
 ---@return moonwire.WebSocket? ws
 ---@return string? message
----@return string? code "dns", "refused", "timeout", "tls", "cancelled" …, or the status the server refused with
+---@return string? code "dns", "refused", "unreachable", "timeout", "proxy", "tls", "reset", "connect" before the handshake;
+---"status 401" (any status but 101), "handshake" (an answer against the rules); "cancelled" (closed by the script before it was
+---open), "closed" (the `open` handler failed)
 function moonwire.connect(address, options) end
 
 ---Wait, while everything else goes on. Only inside a handler or a task; raises elsewhere.
@@ -66,7 +72,7 @@ function moonwire.sleep(seconds) end
 ---@param ... any its arguments
 function moonwire.spawn(fn, ...) end
 
----Call a function once, later, in a task of its own.
+---Call a function once, later, in a task of its own. The process stays alive until then.
 ---@param seconds number
 ---@param fn fun()
 ---@return moonwire.Timer
@@ -91,7 +97,7 @@ function moonwire.every(seconds, fn) end
 ---@return moonwire.Rejection
 function moonwire.reject(status, text, headers) end
 
----Write a line to the program's log, on standard error.
+---Write a line to the program's log, on standard error: "moonwire: info: text".
 ---@param level "error"|"warning"|"info"
 ---@param text string
 function moonwire.log(level, text) end

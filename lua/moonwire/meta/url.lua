@@ -70,12 +70,12 @@ function url.decode(text) end
 ---@return string
 function url.format_host(host, port) end
 
----The value of an Authorization header for the user of a URL.
----@param target moonwire.url.Parts
+---The value of an Authorization header for the user of a URL (RFC 7617).
+---@param target moonwire.url.Parts with a `user`
 ---@return string
 function url.basic_auth(target) end
 
----What is wrong with the address of a proxy, for checking options.
+---What is wrong with the address of a proxy, for checking options: it must be http, without a user name.
 ---@param value any
 ---@return string? wrong
 function url.proxy_fault(value) end
