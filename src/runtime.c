@@ -200,6 +200,7 @@ static void on_signal(uv_signal_t *signal, int number)
     mw_core_run_exit_handlers(runtime->lua);
     say_goodbye(runtime);
     mw_socket_retire_all(runtime->engine, false);
+    mw_wire_retire(runtime->engine);
     uv_timer_start(&process->drain, on_drain_over, DRAIN_MS, 0);
 }
 

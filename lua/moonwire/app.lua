@@ -299,7 +299,7 @@ function App:close(close_options)
     response_module.watch(response)
     if response.deferred and response.sent then
       -- An event stream would never end by itself.
-      response_module.abandon(response)
+      core.task(response_module.abandon, response)
     end
   end
   if wait_until_idle(self, settings.timeout or 30) then
@@ -309,7 +309,7 @@ function App:close(close_options)
     ws:terminate()
   end
   for _, response in ipairs(keys_of(self.responses)) do
-    response_module.abandon(response)
+    core.task(response_module.abandon, response)
   end
   return nil, "not everything closed in time", "timeout"
 end

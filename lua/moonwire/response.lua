@@ -379,10 +379,12 @@ function M.watch(self)
   end
 end
 
----End it where it is: what was announced and not sent makes the client see an error. (Not for scripts.)
+---End it where it is: what was announced and not sent makes the client see an error. Whoever still writes is told as if
+---the client had gone. (Not for scripts.)
 function M.abandon(self)
   if not self.finished and not self.aborted then
-    finish_exchange(self, false)
+    self.exchange:finish(false)
+    mark_aborted(self)
   end
 end
 

@@ -78,6 +78,7 @@ for _, signal in ipairs { "sigint", "sigterm" } do
       assert.same({ 200, "slow" }, { status, body })
       assert.truthy(head:lower():find("\r\nconnection: close\r\n", 1, true))
       assert.equal("", slow:expect_end())
+      slow:close()
       assert.equal("", program.expect_clean_end(child))
     end)
 
@@ -90,7 +91,7 @@ for _, signal in ipairs { "sigint", "sigterm" } do
       ]]
       child:expect "ready"
       child:kill(signal)
-      assert.equal("", expect_end_within(child, 10))
+      assert.equal("", expect_end_within(child, 4))
     end)
 
     it("ends a prompt", function()
@@ -98,7 +99,7 @@ for _, signal in ipairs { "sigint", "sigterm" } do
       child.stdin:write "'ready'\n"
       child:expect "line"
       child:kill(signal)
-      assert.equal("", expect_end_within(child, 10))
+      assert.equal("", expect_end_within(child, 4))
     end)
 
     it("is heard a second time at once", function()
@@ -142,7 +143,7 @@ describe("after a signal", function()
     ws:upgrade()
     child:kill "sigterm"
     assert.equal(1001, (ws:expect_close()))
-    assert.equal("", expect_end_within(child, 10))
+    assert.equal("", expect_end_within(child, 4))
     assert.equal(1006, child:expect("closed").code)
   end)
 
@@ -157,7 +158,7 @@ describe("after a signal", function()
     ws:pause()
     child:expect "sent"
     child:kill "sigterm"
-    assert.equal("", expect_end_within(child, 10))
+    assert.equal("", expect_end_within(child, 4))
     assert.equal(1006, child:expect("closed").code)
   end)
 
@@ -174,7 +175,7 @@ describe("after a signal", function()
     child:kill "sigterm"
     silent:expect_end()
     half:expect_end()
-    assert.equal("", expect_end_within(child, 10))
+    assert.equal("", expect_end_within(child, 4))
   end)
 
   it("handlers that wait come to their end first, then close fires", function()
@@ -210,7 +211,7 @@ describe("after a signal", function()
     wait_until_refused(port)
     child.stdin:write "go\n"
     assert.equal(503, (ws:response()))
-    ws:expect_end()
+    ws:close()
     assert.equal("", program.expect_clean_end(child))
   end)
 
@@ -237,11 +238,12 @@ describe("after a signal", function()
         reconnecting = function() tell "reconnecting" end,
         close = function(ws, code) tell("closed", { code = code }) end,
       }))
-      serve(moonwire.app():get("/", function(req, res) next_order() res:send "" end))
+      serve(moonwire.app():get("/", function(req, res) tell "asked" next_order() res:send "" end))
     ]], tostring(listener:address().port))
     inbox:take "open"
     local slow = visitor.connect(port)
     slow:request "/"
+    child:expect "asked"
     child:kill "sigterm"
     local _, code = inbox:take "close"
     assert.equal(1001, code)
@@ -249,7 +251,8 @@ describe("after a signal", function()
     async.quiet(0.05)
     child.stdin:write "go\n"
     assert.equal(200, (slow:response()))
-    assert.equal("", expect_end_within(child, 10))
+    slow:close()
+    assert.equal("", expect_end_within(child, 4))
     assert.same({ 0, 0 }, { inbox:count "open", child:count "reconnecting" })
     app:close()
   end)
@@ -264,7 +267,7 @@ describe("after a signal", function()
     ]], { tostring(async.port()) })
     child:expect "reconnecting"
     child:kill "sigterm"
-    assert.equal("", expect_end_within(child, 10))
+    assert.equal("", expect_end_within(child, 4))
   end)
 
   it("a request to another server is finished if a response waits for it", function()
@@ -288,6 +291,7 @@ describe("after a signal", function()
     order:put "go"
     local status, body = client:response()
     assert.same({ 200, "from afar" }, { status, body })
+    client:close()
     assert.equal("", program.expect_clean_end(child))
     app:close()
   end)

@@ -13,7 +13,10 @@
 #include "net/admission.h"
 #include "net/takeover.h"
 
-enum { SERVICE_BUFFER = 65536 };
+enum {
+    SERVICE_BUFFER = 65536,
+    LWS_TIMEOUT_SECS = 3600, /* of lws itself, by default 5 s: ours count */
+};
 
 struct mw_wire {
     struct lws_context *context;
@@ -205,6 +208,7 @@ static bool create_context(struct mw_wire *wire)
     info.foreign_loops = loops;
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     info.pt_serv_buf_size = SERVICE_BUFFER;
+    info.timeout_secs = LWS_TIMEOUT_SECS;
     info.retry_and_idle_policy = &no_pings;
     info.pcontext = &wire->context;
     wire->context = lws_create_context(&info);
@@ -307,6 +311,14 @@ void mw_wire_vhost_release(struct mw_wire_vhost *vhost)
         return;
     lws_vhost_destroy(vhost->lws);
     free(vhost);
+}
+
+void mw_wire_retire(struct mw_engine *engine)
+{
+    if (!engine->wire)
+        return;
+    for (struct pending *pending = engine->wire->pending; pending; pending = pending->next)
+        on_timeout(&pending->timer);
 }
 
 void mw_wire_close(struct mw_engine *engine)

@@ -28,6 +28,8 @@ typedef void (*mw_wire_ready)(void *owner, struct mw_socket *socket, const void 
 void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *admission, mw_wire_ready ready,
                     void *owner);
 /* Connections whose handshake goes on are dropped; then lws is destroyed. Run the loop, then mw_wire_free. */
+/* Drops the handshakes that go on: nothing was asked yet. */
+void mw_wire_retire(struct mw_engine *engine);
 void mw_wire_close(struct mw_engine *engine);
 void mw_wire_free(struct mw_engine *engine);
 

@@ -5,18 +5,18 @@
 
 ---Limits of the HTTP side, for all ports of an app or for one `listen`.
 ---@class moonwire.Limits
----@field max_head_bytes? integer of a request's head; 16384. Past it: 431
----@field max_headers? integer 100, at most 256. Past it: 431
----@field head_timeout? number for a request's head, and a TLS handshake; 10. Past it: 408
----@field body_timeout? number for a request's body; 30. Past it: 408
----@field min_body_rate? integer bytes per second that keep a body alive past `body_timeout`; 1024
----@field keep_alive_timeout? number between requests; 5
----@field write_timeout? number a client may take nothing of an answer; 10
+---@field max_head_bytes? integer of a request's head, 256 to 1 MiB; 16384. Past it: 431
+---@field max_headers? integer at most 256; 100. Past it: 431
+---@field head_timeout? number until a request's head, or a TLS handshake, is complete; 10. Past it: 408, or dropped if nothing came
+---@field body_timeout? number until a request's body is complete; 30. Past it: 408, unless it came at `min_body_rate`
+---@field min_body_rate? integer bytes per second, on average, that keep a body alive past `body_timeout`; 1024
+---@field keep_alive_timeout? number between two requests of a connection; 5. Past it: closed
+---@field write_timeout? number a client may take nothing of an answer; 10. Past it: dropped
 ---@field max_connections? integer of the process; 10000, 0 for no limit. Past it: 503
----@field max_per_address? integer 256, 0 for no limit; unless given, clients on the same machine don't count
+---@field max_per_address? integer 256, 0 for no limit; clients on this machine count only if it is given. Past it: closed
 
 ---@class moonwire.AppOptions: moonwire.Limits
----@field max_body? integer of a request's body; 1 MiB. Past it: 413
+---@field max_body? integer of a request's body; 1048576. Past it: 413, before the handler runs
 
 ---@class moonwire.RouteOptions
 ---@field max_body? integer instead of the app's
@@ -97,48 +97,52 @@ function App:head(pattern, options, handler) end
 ---@return moonwire.App
 function App:any(pattern, options, handler) end
 
+---permessage-deflate (RFC 7692). Without context takeover, as by default, a connection keeps no memory for it, and a publication is
+---compressed once for all of its receivers.
 ---@class moonwire.CompressOptions
----@field level? integer 1 to 9
----@field memory? integer 1 to 9, zlib's memLevel
----@field min_bytes? integer shorter messages go as they are
----@field server_no_context_takeover? boolean
----@field client_no_context_takeover? boolean
----@field server_max_window_bits? integer 9 to 15
----@field client_max_window_bits? integer 9 to 15
+---@field level? integer zlib's, 1 to 9; 3
+---@field memory? integer zlib's memLevel, 1 to 9; 8
+---@field min_bytes? integer shorter messages go as they are; 256
+---@field server_no_context_takeover? boolean the server forgets after each message (§7.1.1.1); true
+---@field client_no_context_takeover? boolean the client does (§7.1.1.2); true
+---@field server_max_window_bits? integer 9 to 15 (§7.1.2.1); 15
+---@field client_max_window_bits? integer 9 to 15 (§7.1.2.2); 15
 
 ---Decides about a client before the 101: returns `ws.data` (or nothing) to accept it, `moonwire.reject(…)` to refuse it. May
----return the subprotocol, one of `req.protocols`, and further headers as well. An error in it is a 500.
+---return the subprotocol, one of `req.protocols`, and further headers of the 101 as well. May wait. An error in it is a 500.
 ---@alias moonwire.Upgrade fun(req: moonwire.Request): (table|moonwire.Rejection|nil), string?, table<string, string>?
 
 ---Limits and time-outs of one connection, on servers and clients. `false` switches a duration off.
 ---@class moonwire.ConnectionSettings
----@field max_payload? integer of a message, also after inflating; 1 MiB. Past it: 1009
----@field max_fragments? integer of a message; 16384. Past it: 1008
----@field max_control_per_second? integer 100. Past it: 1008
----@field max_backpressure? integer bytes that wait to be sent; 1 MiB
+---@field max_payload? integer of a message, also after inflating; 1048576. Past it: 1009, on the announced length
+---@field max_fragments? integer of a message (RFC 6455 §5.4); 16384. Past it: 1008
+---@field max_control_per_second? integer pings and pongs received; 100. Past it: 1008
+---@field max_backpressure? integer bytes that wait to be sent; 1048576. Past it: what `slow` says, 1008 on clients
 ---@field high_water? integer bytes from which `send` says "backpressure"; a quarter of `max_backpressure`
----@field idle_timeout? number|false without a message either way
----@field ping_interval? number|false 25
----@field pong_timeout? number 8
----@field close_timeout? number how long the other side may take to close; 2
----@field write_timeout? number how long the other side may take nothing; 10
----@field compress? boolean|moonwire.CompressOptions permessage-deflate; false
+---@field idle_timeout? number|false without a message either way; false. Past it: closed with 1001
+---@field ping_interval? number|false without a byte from the other side, until it is pinged; 25
+---@field pong_timeout? number until something comes back; 8. Past it: dropped, 1006
+---@field close_timeout? number until the other side answers a Close frame; 2. Past it: dropped, 1006
+---@field write_timeout? number the other side may take nothing of what waits; 10. Past it: dropped, 1006
+---@field compress? boolean|moonwire.CompressOptions permessage-deflate, where the other side wants it, too; false
 
----What a WebSocket route does. Every function may wait; messages of one connection stay in order all the same.
+---What a WebSocket route does. Every function may wait. `open`, `message` and `close` of one connection never overlap: the
+---next one runs when the one before has returned. An error in one closes that connection with 1011.
 ---@class moonwire.Behaviour: moonwire.ConnectionSettings
----@field protocols? string[] subprotocols it speaks; the first one the client offers is answered, none otherwise
----@field origins? "same-host"|"*"|string[] pages that may connect: of the same host (default), all, or of these origins
----@field upgrade? moonwire.Upgrade
+---@field protocols? string[] subprotocols it speaks (RFC 6455 §1.9); the first on the client's list is answered; none
+---@field origins? "same-host"|"*"|string[] pages that may connect (RFC 6455 §10.2); "same-host". Others: 403
+---@field upgrade? moonwire.Upgrade everybody is accepted without it
 ---@field open? fun(ws: moonwire.WebSocket)
----@field message? fun(ws: moonwire.WebSocket, data: string, kind: "text"|"binary")
+---@field message? fun(ws: moonwire.WebSocket, data: string, kind: "text"|"binary") text is valid UTF-8
 ---@field drain? fun(ws: moonwire.WebSocket) there is room again after "backpressure"
 ---@field dropped? fun(ws: moonwire.WebSocket, data: string) a publication that did not fit (policy "drop")
----@field pong? fun(ws: moonwire.WebSocket, data: string)
+---@field pong? fun(ws: moonwire.WebSocket, data: string) the answer to a ping
 ---@field close? fun(ws: moonwire.WebSocket, code: integer, reason: string) exactly once, last; `ws:topics()` is still there
----@field error? fun(ws: moonwire.WebSocket, traceback: string) a handler failed; the connection closes with 1011
----@field slow? "close"|"drop"|"latest" past `max_backpressure`: 1008 (default), drop the rest, or keep the newest per topic
+---@field error? fun(ws: moonwire.WebSocket, traceback: string) another handler failed; it has been logged
+---@field slow? "close"|"drop"|"latest" past `max_backpressure`: 1008 (default), drop what comes, or keep the newest per topic
 
----Add a WebSocket route. Middleware does not run for it: `upgrade` decides who may connect.
+---Add a WebSocket route. Middleware does not run for it: `upgrade` decides who may connect. Requests that are no opening
+---handshake (RFC 6455 §4.2.1) get a 400, 405 or 426; an HTTP route may stand at the same path.
 ---```lua
 ---app:ws("/chat/:room", {
 ---  upgrade = function(req) return { user = req.query.user } end,
@@ -166,7 +170,7 @@ function App:use(path, fn) end
 
 ---@class moonwire.StaticOptions
 ---@field index? string|false file shown for a directory; "index.html"
----@field max_age? number how long clients may keep a file without asking; they always ask by default
+---@field max_age? number how long clients may keep a file without asking, at most a year; they always ask by default
 ---@field dotfiles? boolean serve names that begin with "."; false
 
 ---Serve the files of a directory where no route answers: ETag, Last-Modified, ranges; never anything outside of it, not
@@ -177,18 +181,24 @@ function App:use(path, fn) end
 ---@return moonwire.App
 function App:static(prefix, directory, options) end
 
+---@class moonwire.ListenTlsOptions
+---@field cert? string a PEM file: the certificate and those that lead to its authority; has to be given
+---@field key? string a PEM file: its private key; has to be given
+
 ---@class moonwire.ListenOptions: moonwire.Limits
 ---@field host? string address to listen on; every address when left out
 ---@field port? integer 0 takes any free one
 ---@field path? string a Unix socket, instead of host and port
----@field backlog? integer 1024
----@field tls? {cert: string, key: string} PEM files
+---@field backlog? integer connections the kernel keeps until they are accepted; 1024
+---@field tls? moonwire.ListenTlsOptions TLS 1.2 or newer, ALPN http/1.1
 
 ---@class moonwire.Listener
 local Listener = {}
 
 ---Where it listens.
 ---@return {host: string, port: integer}|{path: string}|nil address nil when closed
+---@return string? message
+---@return "closed"|nil code
 function Listener:address() end
 
 ---Take no more connections. Idle ones are closed; running requests finish.
@@ -228,13 +238,13 @@ function App:subscribers(topic) end
 function App:count() end
 
 ---@class moonwire.CloseOptions
----@field code? integer 1001
----@field reason? string at most 123 bytes
----@field timeout? number 30
+---@field code? integer a close code; 1001
+---@field reason? string at most 123 bytes of UTF-8; ""
+---@field timeout? number until everything still open is cut off; 30
 
----Stop listening, close every WebSocket, end event streams and let running requests finish. Waits until all is done; what
----takes longer than `timeout` is cut off. Happens by itself on SIGINT and SIGTERM. A handler that waits for this waits for
----itself: use `moonwire.spawn` there.
+---Stop listening, close every WebSocket, end event streams and let running requests finish. Waits until all is done (where
+---nothing can wait it returns at once); what takes longer than `timeout` is cut off. Happens by itself on SIGINT and SIGTERM.
+---A handler that waits for this waits for itself: use `moonwire.spawn` there.
 ---@param options? moonwire.CloseOptions
 ---@return true? ok
 ---@return string? message

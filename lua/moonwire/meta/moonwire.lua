@@ -24,6 +24,9 @@ function moonwire.app(options) end
 
 ---Make an HTTP request and wait for the answer. Redirects are followed (RFC 9110 §15.4); a status such as 404 is an answer, not
 ---a failure. Each request has a connection of its own. Raises for wrong options, and where nothing can wait.
+---
+---Codes: "url", "dns", "refused", "unreachable", "timeout", "proxy", "tls", "reset", "connect", "malformed", "redirects",
+---"too_large"; of the option `file`: "ENOENT", "EACCES" …
 ---```lua
 ---local response = assert(moonwire.fetch("https://example.com/data.json", { timeout = 5 }))
 ---if response.status == 200 then print(response:json().name) end
@@ -32,13 +35,15 @@ function moonwire.app(options) end
 ---@param options? moonwire.FetchOptions
 ---@return moonwire.FetchResponse? response
 ---@return string? message
----@return string? code "url", "dns", "refused", "unreachable", "timeout", "proxy", "tls", "reset", "connect", "malformed",
----"redirects", "too_large", "closed"; of the file: "ENOENT", "EACCES" …
+---@return string? code
 function moonwire.fetch(address, options) end
 
 ---Open a WebSocket as a client (RFC 6455 §4.1). Called from a task it waits until the connection is open, with `reconnect` also
 ---through the attempts that fail, and returns the WebSocket or the reason of the last failure. Where nothing can wait, and with
 ---`wait = false`, it returns the WebSocket at once; a failure then goes to the `error` handler. Either way it is told exactly once.
+---
+---Codes: "dns", "refused", "unreachable", "timeout", "proxy", "tls", "reset", "connect"; "status 401" (any status but 101);
+---"handshake" (an answer against the rules); "cancelled" (the script closed it before it was open); "closed" (`open` failed).
 ---```lua
 ---local ws = assert(moonwire.connect("wss://example.com/live", { reconnect = true }))
 ---ws:send "Hello"
@@ -50,9 +55,7 @@ function moonwire.fetch(address, options) end
 ---@param options? moonwire.ConnectOptions
 ---@return moonwire.WebSocket? ws
 ---@return string? message
----@return string? code "dns", "refused", "unreachable", "timeout", "proxy", "tls", "reset", "connect" before the handshake;
----"status 401" (any status but 101), "handshake" (an answer against the rules); "cancelled" (closed by the script before it was
----open), "closed" (the `open` handler failed)
+---@return string? code
 function moonwire.connect(address, options) end
 
 ---Wait, while everything else goes on. Only inside a handler or a task; raises elsewhere.

@@ -4,16 +4,16 @@
 -- luacheck: no unused args
 
 ---@class moonwire.Request
----@field method string in capitals, as sent
----@field path string decoded, "." and ".." resolved
+---@field method string as sent: "GET"
+---@field path string decoded, "." and ".." resolved (RFC 3986 §5.2.4)
 ---@field url string path and query as they were sent
 ---@field query table<string, string> decoded; the last value of a repeated name
----@field headers table<string, string> by lower-case name; a repeated header is joined with ", "
+---@field headers table<string, string> by lower-case name; a repeated header is joined with ", ", cookies with "; "
 ---@field params table<string, string> of the route's pattern, decoded
----@field body string "" without one
----@field protocols string[] WebSocket subprotocols the client offers
----@field remote_address string of the client, or "unix"
----@field remote_port integer
+---@field body string whole, as far as `max_body` allows; "" without one
+---@field protocols string[] WebSocket subprotocols the client offers, in its order
+---@field remote_address string of the client, or of the proxy in front of us; "unix" for a Unix socket
+---@field remote_port integer 0 for a Unix socket
 ---@field secure boolean whether it came over TLS
 local Request = {}
 

@@ -7,7 +7,7 @@
 ---@class moonwire.Response
 ---@field status integer 200 until set; 200 to 999
 ---@field headers table<string, string|number|string[]> names in any case; a list repeats the header; nil removes it
----@field sent boolean whether the head has left
+---@field sent boolean whether the head has left: status and headers count no more
 ---@field aborted boolean whether the client went away
 local Response = {}
 
@@ -52,7 +52,8 @@ function Response:file(path, options) end
 ---@return string? code
 function Response:redirect(location, status) end
 
----Send a piece of the body; the first one sends the head before it. An empty piece sends just the head.
+---Send a piece of the body; the first one sends the head before it. An empty piece sends just the head. Without a
+---`Content-Length` the body goes out chunked (RFC 9112 §7.1).
 ---```lua
 ---res.headers["Content-Type"] = "text/event-stream"
 ---for i = 1, 10 do
@@ -66,7 +67,7 @@ function Response:redirect(location, status) end
 ---@return string? code
 function Response:write(chunk) end
 
----Wait until most of what was written has left.
+---Wait until most of what was written has left. A client that takes nothing for `write_timeout` is given up.
 ---@return true? ok
 ---@return string? message
 ---@return string? code
@@ -78,10 +79,20 @@ function Response:drain() end
 ---@return string? code
 function Response:finish() end
 
----Leave the response open when the handler returns; something else will send or finish it.
+---Leave the response open when the handler returns; something else will send or finish it. `app:close` ends streams that
+---are open this way.
 function Response:defer() end
 
 ---Call a function once if the client goes away before the response is finished.
+---```lua
+---app:get("/events", function(req, res)
+---  res.headers["Content-Type"] = "text/event-stream"
+---  res:write()
+---  local timer = moonwire.every(1, function() res:write "data: tick\n\n" end)
+---  res:on_abort(function() timer:cancel() end)
+---  res:defer()
+---end)
+---```
 ---@param fn fun()
 function Response:on_abort(fn) end
 
