@@ -31,7 +31,8 @@ struct process {
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
-    uv_timer_t drain; /* how long a signal waits for open connections */
+    uv_timer_t drain;   /* how long a signal waits for open connections */
+    uv_prepare_t watch; /* … and whether there are any */
     bool drain_over;
     bool script_failed; /* the main chunk raised an error: out at once */
     const struct mw_runtime_options *options;
@@ -153,6 +154,8 @@ static void close_handles(struct process *process)
         uv_close((uv_handle_t *)&process->sigterm, NULL);
     if (!uv_is_closing((uv_handle_t *)&process->drain))
         uv_close((uv_handle_t *)&process->drain, NULL);
+    if (!uv_is_closing((uv_handle_t *)&process->watch))
+        uv_close((uv_handle_t *)&process->watch, NULL);
 }
 
 static void stop_listening(struct mw_runtime *runtime)
@@ -186,6 +189,23 @@ static void on_drain_over(uv_timer_t *timer)
     process->drain_over = true;
 }
 
+/* Whether only what the script left behind (timers, files, processes of luv) keeps the loop alive after a signal. */
+static bool drained(const struct process *process)
+{
+    const struct mw_runtime *runtime = &process->runtime;
+    return process->drain_over || (runtime->stopping && !runtime->engine->alive && !runtime->socket_count);
+}
+
+/* What ends the last connection may be a timer, or the end of the turn: then the poll must not wait any more. */
+static void on_turn_end(uv_prepare_t *prepare)
+{
+    struct process *process = prepare->data;
+
+    mw_engine_end_turn(&process->engine);
+    if (drained(process))
+        uv_stop(&process->loop);
+}
+
 /* The first signal: nothing new, good-bye to everybody, then out. The second: out. (When it is the same one, the kernel
  * ends the process, even if a script never lets the loop run.) */
 static void on_signal(uv_signal_t *signal, int number)
@@ -200,15 +220,8 @@ static void on_signal(uv_signal_t *signal, int number)
     mw_core_run_exit_handlers(runtime->lua);
     say_goodbye(runtime);
     mw_socket_retire_all(runtime->engine, false);
-    mw_wire_retire(runtime->engine);
+    uv_prepare_start(&process->watch, on_turn_end);
     uv_timer_start(&process->drain, on_drain_over, DRAIN_MS, 0);
-}
-
-/* Whether only what the script left behind (timers, files, processes of luv) keeps the loop alive after a signal. */
-static bool drained(const struct process *process)
-{
-    const struct mw_runtime *runtime = &process->runtime;
-    return process->drain_over || (runtime->stopping && !runtime->engine->alive && !runtime->socket_count);
 }
 
 static void close_handle(uv_handle_t *handle, void *arg)
@@ -318,12 +331,14 @@ static bool boot(struct process *process)
     uv_signal_init(&process->loop, &process->sigint);
     uv_signal_init(&process->loop, &process->sigterm);
     uv_timer_init(&process->loop, &process->drain);
-    process->sigint.data = process->sigterm.data = process->drain.data = process;
+    uv_prepare_init(&process->loop, &process->watch);
+    process->sigint.data = process->sigterm.data = process->drain.data = process->watch.data = process;
     uv_signal_start_oneshot(&process->sigint, on_signal, SIGINT);
     uv_signal_start_oneshot(&process->sigterm, on_signal, SIGTERM);
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->drain);
+    uv_unref((uv_handle_t *)&process->watch);
     lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->allocator);
     if (!L) {
         mw_log(MW_LOG_ERROR, "not enough memory for Lua");

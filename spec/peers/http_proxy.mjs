@@ -1,29 +1,24 @@
 // http_proxy.mjs - an HTTP proxy that tunnels (CONNECT, RFC 9110 §9.3.6), for specs of our client.
 //
-// Options: status (refuse every CONNECT with it), credentials ("user:password", asked for with 407).
-// Reports: listening (port), connect (authority, authorized), refused (status).
+// Options: status (refuse every CONNECT with it).
+// Reports: listening (port), connect (authority).
 // SPDX-License-Identifier: MIT
 
 import http from "node:http";
 import net from "node:net";
 import { commands, options, report } from "./lines.mjs";
 
-const expected = options.credentials && `Basic ${Buffer.from(options.credentials).toString("base64")}`;
 const server = http.createServer((request, response) => {
   response.writeHead(405).end();
 });
 
-function refuse(socket, status) {
-  report("refused", { status });
-  const more = status === 407 ? "Proxy-Authenticate: Basic realm=\"spec\"\r\n" : "";
-  socket.end(`HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\n${more}Content-Length: 0\r\n\r\n`);
-}
-
 server.on("connect", (request, client, head) => {
   client.on("error", () => {});
-  if (options.status) return refuse(client, options.status);
-  if (expected && request.headers["proxy-authorization"] !== expected) return refuse(client, 407);
-  report("connect", { authority: request.url, authorized: Boolean(expected) });
+  report("connect", { authority: request.url });
+  if (options.status) {
+    client.end(`HTTP/1.1 ${options.status} ${http.STATUS_CODES[options.status]}\r\nContent-Length: 0\r\n\r\n`);
+    return;
+  }
   const { hostname, port } = new URL(`http://${request.url}`);
   const target = net.connect(port, hostname.replace(/^\[|\]$/g, ""), () => {
     client.write("HTTP/1.1 200 Connection established\r\n\r\n");

@@ -26,6 +26,8 @@ except ImportError:
 
     IS_LEGACY = True
 
+CLOSE_TIMEOUT = 120  # longer than any spec waits: this side is not to paper over a close that the other one missed
+
 
 def extensions(settings):
     wanted = settings.get("deflate", False)
@@ -52,6 +54,7 @@ def open_connection(settings):
         compression=None,
         max_size=64 << 20,
         ping_interval=None,
+        close_timeout=CLOSE_TIMEOUT,
         ssl=tls(settings),
         **differing,
     )

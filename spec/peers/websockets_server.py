@@ -29,6 +29,7 @@ except ImportError:
     IS_LEGACY = True
 
 FRAME = 7
+CLOSE_TIMEOUT = 120  # longer than any spec waits: this side is not to paper over a close that the other one missed
 KNOWN = {"echo", "fragments", "close", "ping"}
 
 
@@ -99,6 +100,7 @@ async def main():
         compression=None,
         max_size=64 << 20,
         ping_interval=None,
+        close_timeout=CLOSE_TIMEOUT,
         process_request=refuse_legacy if IS_LEGACY else refuse,
         ssl=tls(),
     )

@@ -16,6 +16,9 @@ import { readFileSync } from "node:fs";
 import { WebSocket } from "ws";
 import { commands, describe, options, payload, report } from "./lines.mjs";
 
+// Milliseconds; longer than any spec waits: this side is not to paper over a close that the other one missed.
+const CLOSE_TIMEOUT = 120_000;
+
 let ws = null;
 
 function connect(settings) {
@@ -26,6 +29,7 @@ function connect(settings) {
     ca: settings.ca && readFileSync(settings.ca),
     rejectUnauthorized: !settings.insecure,
     maxPayload: settings.max_payload ?? 64 << 20,
+    closeTimeout: CLOSE_TIMEOUT,
   });
   const current = ws;
   ws.on("upgrade", ({ statusCode, headers }) => report("upgrade", { status: statusCode, headers }));

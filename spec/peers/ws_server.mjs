@@ -37,6 +37,7 @@ const sockets = new WebSocketServer({
   noServer: true,
   perMessageDeflate: options.deflate ?? false,
   maxPayload: 64 << 20,
+  closeTimeout: 120_000, // longer than any spec waits: not to paper over a close that the other side missed
   handleProtocols: (offered) => (options.protocol && offered.has(options.protocol) ? options.protocol : false),
 });
 

@@ -185,10 +185,7 @@ local function run(row, is_client, open)
         peer:shutdown()
       elseif not is_client then
         -- The server is the one to close TCP; a client waits for that (§7.1.1).
-        async.wait_until(function()
-          local frames = raw.decode(peer.received)
-          return peer.ended or frames[1] and frames[#frames].opcode == CLOSE
-        end, describe_way(batch[i]) .. ": a Close")
+        peer:wait_for_close_frame()
         peer:shutdown()
       end
       peer:wait_for_end()

@@ -217,6 +217,14 @@ function Peer:wait_for_end()
   return self.received
 end
 
+---Wait until a Close frame came, or the other end closed.
+function Peer:wait_for_close_frame()
+  async.wait_until(function()
+    local frames = M.decode(self.received)
+    return self.ended or frames[1] and frames[#frames].opcode == OPCODES.close
+  end, ("a Close frame, after %q"):format(self.received:sub(-200)))
+end
+
 ---Take the head of a message away from `received`; wait for it.
 ---@return string? head with its blank line; nil when the other end closed before
 function Peer:take_head()

@@ -138,12 +138,17 @@ static void detach(struct mw_exchange_box *box)
 static void on_abort(struct mw_http_exchange *exchange, bool gone)
 {
     struct mw_exchange_box *box = exchange->user;
-    struct mw_runtime *runtime = box->server->runtime;
+    bool watched = box->abort_ref != LUA_NOREF;
 
-    if (box->abort_ref != LUA_NOREF)
-        mw_task_call(runtime, enter_abort, box, NULL, NULL);
-    if (gone && box->exchange)
-        detach(box);
+    if (watched)
+        mw_task_call(box->server->runtime, enter_abort, box, NULL, NULL);
+    /* If the handler finished it, the box may be collected by now; the exchange lasts until the end of the turn. */
+    if (!exchange->user)
+        return;
+    if (gone)
+        detach(exchange->user);
+    else if (watched)
+        mw_http_drop(exchange); /* who was told that the peer is gone will not answer */
 }
 
 static void on_gone(void *server)

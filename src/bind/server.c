@@ -39,6 +39,7 @@ void mw_server_close(struct mw_server *server)
         return;
     mw_listener_close(server->listener);
     server->listener = NULL;
+    mw_wire_retire(server->runtime->engine, server);
     mw_http_close_idle(server->runtime->engine, server);
     unanchor_if_done(server);
 }

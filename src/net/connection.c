@@ -45,7 +45,7 @@ static uint32_t left(uint32_t now, uint32_t since, uint32_t limit_ms)
     return gone < limit_ms ? limit_ms - gone : 0;
 }
 
-static void arm(struct mw_connection *connection)
+void mw_connection_arm(struct mw_connection *connection)
 {
     const struct mw_connection_settings *settings = connection->settings;
     uint32_t now = now_ms(connection), next = UINT32_MAX, wait;
@@ -116,7 +116,7 @@ static void on_timer(struct mw_wheel_node *node)
             connection->pinged_ms = now;
         }
     }
-    arm(connection);
+    mw_connection_arm(connection);
 }
 
 /* ---- birth and end ---- */
@@ -174,7 +174,7 @@ void mw_connection_start(struct mw_connection *connection, const uint8_t *early,
     if (connection->state == MW_CLOSED)
         return;
     mw_socket_want_read(connection->socket, !connection->paused);
-    arm(connection);
+    mw_connection_arm(connection);
 }
 
 static void free_connection(struct mw_connection *connection)
@@ -259,7 +259,7 @@ static void send_close(struct mw_connection *connection, unsigned code, const ch
     connection->state = MW_CLOSING;
     connection->closing_ms = now_ms(connection);
     mw_connection_send_control(connection, MW_OPCODE_CLOSE, payload, size);
-    arm(connection);
+    mw_connection_arm(connection);
 }
 
 void mw_connection_close(struct mw_connection *connection, unsigned code, const char *reason, size_t len)
@@ -278,8 +278,9 @@ void mw_connection_fail(struct mw_connection *connection, unsigned code, const c
         return;
     connection->failed = true;
     if (connection->close_sent) {
-        /* Our Close is on its way; there is nothing more to say. */
-        mw_connection_terminate(connection, code, reason);
+        /* Our Close is on its way; there is nothing more to say, and nothing to wait for. */
+        remember(connection, code, reason, strlen(reason));
+        mw_engine_at_turn_end(connection->engine, &connection->turn);
         return;
     }
     remember(connection, code, reason, strlen(reason));
@@ -331,5 +332,5 @@ void mw_connection_pause(struct mw_connection *connection, bool on)
     if (connection->state == MW_CLOSED)
         return;
     mw_socket_want_read(connection->socket, !connection->paused);
-    arm(connection);
+    mw_connection_arm(connection);
 }

@@ -125,6 +125,8 @@ void mw_connection_terminate(struct mw_connection *connection, unsigned code, co
 void mw_connection_pause(struct mw_connection *connection, bool on);
 
 /* Between the files of the connection (receive.c, send.c, connection.c). */
+/* Sets the timer to whichever of its time limits comes first. */
+void mw_connection_arm(struct mw_connection *connection);
 void mw_connection_readable(void *owner);
 void mw_connection_receive_pending(struct mw_connection *connection);
 void mw_connection_writable(void *owner);

@@ -133,6 +133,9 @@ void mw_http_read_body(struct mw_http_exchange *exchange, size_t limit)
 /* The peer sends nothing more. Its answer may still be wanted, unless it is a stream that nobody ends. */
 static void peer_done(struct mw_http_exchange *exchange)
 {
+    /* Nobody reads any more, yet we are told again: a hang-up, which epoll would report for ever. */
+    bool hung_up = exchange->peer_done;
+
     exchange->peer_done = true;
     switch (exchange->state) {
     case MW_HTTP_HEAD:
@@ -142,7 +145,7 @@ static void peer_done(struct mw_http_exchange *exchange)
         mw_http_drop(exchange);
         return;
     case MW_HTTP_BUSY:
-        if (exchange->responded) {
+        if (exchange->responded || hung_up) {
             mw_http_drop(exchange);
             return;
         }

@@ -129,12 +129,38 @@ static void check_answer(struct mw_opening *opening, size_t head_len)
     finish(opening, true);
 }
 
-static void on_readable(void *owner)
+/* Parses the head of the answer when it is whole; interim ones (RFC 9110 §15.2) are skipped. */
+static void look_for_answer(struct mw_opening *opening)
 {
     static const struct mw_http_limits limits = {.head_bytes = ANSWER_MAX, .header_count = 100};
-    struct mw_opening *opening = owner;
+    const struct mw_http_head *head = opening->head;
     struct mw_http_error error = {0};
     size_t head_len = 0;
+
+    for (;;) {
+        switch (mw_http_parse_response(opening->head, (char *)opening->answer.data, opening->answer.len, &limits,
+                                       &opening->scanned, &head_len, &error)) {
+        case MW_HTTP_PARTIAL:
+            if (opening->socket->ssl)
+                mw_socket_read_again(opening->socket);
+            return;
+        case MW_HTTP_INVALID:
+            fail(opening, "handshake", error.why);
+            return;
+        case MW_HTTP_OK:
+            break;
+        }
+        if (head->status >= 200 || head->status == 101) {
+            check_answer(opening, head_len);
+            return;
+        }
+        mw_buffer_consume(&opening->answer, head_len);
+    }
+}
+
+static void on_readable(void *owner)
+{
+    struct mw_opening *opening = owner;
 
     if (opening->done)
         return;
@@ -154,19 +180,7 @@ static void on_readable(void *owner)
         return;
     }
     opening->answer.len += (size_t)count;
-    switch (mw_http_parse_response(opening->head, (char *)opening->answer.data, opening->answer.len, &limits,
-                                   &opening->scanned, &head_len, &error)) {
-    case MW_HTTP_PARTIAL:
-        if (opening->socket->ssl)
-            mw_socket_read_again(opening->socket);
-        break;
-    case MW_HTTP_INVALID:
-        fail(opening, "handshake", error.why);
-        break;
-    case MW_HTTP_OK:
-        check_answer(opening, head_len);
-        break;
-    }
+    look_for_answer(opening);
 }
 
 /* ---- the question ---- */

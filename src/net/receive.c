@@ -350,11 +350,9 @@ void mw_connection_readable(void *owner)
     struct mw_connection *connection = owner;
     int reads = READS_PER_TURN;
 
-    if (connection->paused) {
-        /* Only an error or a hang-up comes here while nobody reads. */
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "the connection was reset");
+    /* A hang-up. What the peer sent before it is still to be read, when the pause is over. */
+    if (connection->paused)
         return;
-    }
     connection->reading = true;
     while (reads > 0 && read_once(connection))
         reads--;

@@ -45,8 +45,8 @@ static void set_choked(struct mw_connection *connection, bool on)
     connection->choked = on;
     connection->progress_ms = (uint32_t)mw_engine_now_ms(connection->engine);
     mw_socket_want_write(connection->socket, on);
-    if (on && connection->settings->write_timeout_ms && connection->state != MW_CLOSED)
-        mw_wheel_set(&connection->engine->wheel, &connection->timer, connection->settings->write_timeout_ms);
+    if (connection->state != MW_CLOSED)
+        mw_connection_arm(connection);
 }
 
 /* Hands the kernel what it takes. */

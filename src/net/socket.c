@@ -25,6 +25,9 @@ static void watch(struct mw_socket *socket)
         events |= socket->ssl_wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN;
     if (socket->writing)
         events |= EPOLLOUT | (socket->ssl ? EPOLLIN : 0);
+    /* A hang-up is reported even to who asks for nothing, but then once, and not in every turn. */
+    if (!events)
+        events = EPOLLONESHOT;
     if (events == socket->watched)
         return;
     struct epoll_event event = {.events = events, .data.ptr = socket};
@@ -329,6 +332,6 @@ void mw_socket_dispatch(struct mw_socket *socket, uint32_t events)
     if (socket->reading && events & (EPOLLIN | EPOLLERR | EPOLLHUP))
         socket->events->readable(socket->owner);
     else if (!socket->reading && !socket->writing && events & (EPOLLERR | EPOLLHUP))
-        /* Nobody listens, yet epoll reports these for ever: let the owner find out by reading. */
+        /* Nobody listens; told only once. */
         socket->events->readable(socket->owner);
 }

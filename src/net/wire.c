@@ -95,9 +95,15 @@ static void destroyed(struct pending *pending)
     drop_pending(pending);
 }
 
+/* Not LWS_TO_KILL_ASYNC: outside of its own callbacks lws does not start the timer which that relies on. */
+static void drop(struct pending *pending)
+{
+    lws_set_timeout(pending->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+}
+
 static void on_timeout(struct mw_wheel_node *node)
 {
-    lws_set_timeout(((struct pending *)node)->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    drop((struct pending *)node);
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
@@ -313,12 +319,15 @@ void mw_wire_vhost_release(struct mw_wire_vhost *vhost)
     free(vhost);
 }
 
-void mw_wire_retire(struct mw_engine *engine)
+void mw_wire_retire(struct mw_engine *engine, const void *owner)
 {
-    if (!engine->wire)
-        return;
-    for (struct pending *pending = engine->wire->pending; pending; pending = pending->next)
-        on_timeout(&pending->timer);
+    struct pending *next;
+
+    for (struct pending *pending = engine->wire ? engine->wire->pending : NULL; pending; pending = next) {
+        next = pending->next;
+        if (pending->owner == owner)
+            drop(pending);
+    }
 }
 
 void mw_wire_close(struct mw_engine *engine)

@@ -7,7 +7,7 @@
 ---@class moonwire.Limits
 ---@field max_head_bytes? integer of a request's head, 256 to 1 MiB; 16384. Past it: 431
 ---@field max_headers? integer at most 256; 100. Past it: 431
----@field head_timeout? number until a request's head, or a TLS handshake, is complete; 10. Past it: 408, or dropped if nothing came
+---@field head_timeout? number until a request's head, or a TLS handshake, is complete; 10. Past it: 408, or dropped
 ---@field body_timeout? number until a request's body is complete; 30. Past it: 408, unless it came at `min_body_rate`
 ---@field min_body_rate? integer bytes per second, on average, that keep a body alive past `body_timeout`; 1024
 ---@field keep_alive_timeout? number between two requests of a connection; 5. Past it: closed
@@ -97,8 +97,8 @@ function App:head(pattern, options, handler) end
 ---@return moonwire.App
 function App:any(pattern, options, handler) end
 
----permessage-deflate (RFC 7692). Without context takeover, as by default, a connection keeps no memory for it, and a publication is
----compressed once for all of its receivers.
+---permessage-deflate (RFC 7692). Without context takeover, as by default, a connection keeps no memory for it, and a
+---publication is compressed once for all of its receivers.
 ---@class moonwire.CompressOptions
 ---@field level? integer zlib's, 1 to 9; 3
 ---@field memory? integer zlib's memLevel, 1 to 9; 8

@@ -329,12 +329,12 @@ function headers_module.append_lines(headers, lines) end
 ---@alias moonwire.Check fun(value: any): string? what is wrong with the value, or nothing
 
 ---@class moonwire.options
----@field boolean moonwire.Check
----@field func moonwire.Check
----@field text moonwire.Check
----@field table moonwire.Check
----@field string moonwire.Check
----@field off moonwire.Check
+---@field boolean fun(value: any): string?
+---@field func fun(value: any): string?
+---@field text fun(value: any): string?
+---@field table fun(value: any): string?
+---@field string fun(value: any): string?
+---@field off fun(value: any): string?
 local options = {}
 ---@param least integer
 ---@param most? integer

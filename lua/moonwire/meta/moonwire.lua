@@ -40,7 +40,7 @@ function moonwire.fetch(address, options) end
 
 ---Open a WebSocket as a client (RFC 6455 §4.1). Called from a task it waits until the connection is open, with `reconnect` also
 ---through the attempts that fail, and returns the WebSocket or the reason of the last failure. Where nothing can wait, and with
----`wait = false`, it returns the WebSocket at once; a failure then goes to the `error` handler. Either way it is told exactly once.
+---`wait = false`, it returns the WebSocket at once; a failure then goes to the `error` handler. It is told exactly once.
 ---
 ---Codes: "dns", "refused", "unreachable", "timeout", "proxy", "tls", "reset", "connect"; "status 401" (any status but 101);
 ---"handshake" (an answer against the rules); "cancelled" (the script closed it before it was open); "closed" (`open` failed).
