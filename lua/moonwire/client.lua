@@ -376,15 +376,15 @@ end
 ---@return string? message
 ---@return string? code
 function M.connect(address, connect_options)
-  options.argument(options.string, address, 1, "connect", 3)
-  local settings = options.check("connect", CONNECT_OPTIONS, connect_options, 3)
-  ws_module.normalise("connect", settings, 3)
+  options.argument(options.string, address, 1, "connect")
+  local settings = options.check("connect", CONNECT_OPTIONS, connect_options)
+  ws_module.normalise("connect", settings, 2)
   local target, message = url.parse(address)
   if not target or (target.scheme ~= "ws" and target.scheme ~= "wss") then
-    error(("connect: %s: %s"):format(message or "the scheme must be ws or wss", address), 3)
+    error(("connect: %s: %s"):format(message or "the scheme must be ws or wss", address), 2)
   end
   if settings.heartbeat and not settings.heartbeat.message then
-    error("connect: option 'heartbeat.message' is missing (pings are sent anyway, see 'ping_interval')", 3)
+    error("connect: option 'heartbeat.message' is missing (pings are sent anyway, see 'ping_interval')", 2)
   end
   local state = setmetatable({
     address = address,

@@ -75,6 +75,11 @@ def refuse(connection, request):
         return connection.respond(http.HTTPStatus.NOT_FOUND, "no such path\n")
 
 
+# Whoever offers nothing is welcome too; the newer library would refuse.
+def choose(offered):
+    return options["protocol"] if options.get("protocol") in offered else None
+
+
 def extensions():
     wanted = options.get("deflate", False)
     if not wanted:
@@ -96,6 +101,7 @@ async def main():
         "127.0.0.1",
         options.get("port", 0),
         subprotocols=[options["protocol"]] if "protocol" in options else None,
+        select_subprotocol=(lambda offered, _: choose(offered)) if IS_LEGACY else (lambda _, offered: choose(offered)),
         extensions=extensions(),
         compression=None,
         max_size=64 << 20,

@@ -101,11 +101,14 @@ static ssize_t tls_read(struct mw_socket *socket, uint8_t *buffer, size_t size)
         errno = 0;
         ERR_clear_error();
         int count = SSL_read(socket->ssl, buffer + len, room > INT32_MAX ? INT32_MAX : (int)room);
-        if (count <= 0) {
-            if (len)
-                break; /* told again by the next read, if it lasts */
-            return tls_result(socket, count);
+        if (count <= 0 && len) {
+            /* A good-bye or a failure behind the data: epoll has nothing more to tell of it. */
+            if (SSL_get_error(socket->ssl, count) != SSL_ERROR_WANT_READ)
+                mw_socket_read_again(socket);
+            break;
         }
+        if (count <= 0)
+            return tls_result(socket, count);
         len += (size_t)count;
     }
     return (ssize_t)len;

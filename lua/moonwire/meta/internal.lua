@@ -158,7 +158,7 @@ function time.after(seconds, fn) end
 function time.every(seconds, fn) end
 
 ---@class moonwire.Timer
----@field private handle? uv_timer_t
+---@field private handle? userdata luv's timer
 ---@field private busy? boolean
 
 -- ---- router, static, fs ----
@@ -324,7 +324,8 @@ function headers_module.adopt(given) end
 ---@param lines string[]
 function headers_module.append_lines(headers, lines) end
 
----@class moonwire.http_status a list: status -> reason phrase
+---A list: status -> reason phrase.
+---@class moonwire.http_status
 
 ---@alias moonwire.Check fun(value: any): string? what is wrong with the value, or nothing
 
