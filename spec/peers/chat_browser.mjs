@@ -1,6 +1,7 @@
 // chat_browser.mjs - the story of the chat example, played in headless Chromium by several people.
 //
-// Options: url (of the running example), screenshots (directory; none when absent), chromium (its path).
+// Options: url (of the running example), tmp (directory for what Chromium leaves behind), screenshots (directory; none
+//   when absent), chromium (its path).
 // Reports: step (name) for each part that went well, need (what: "stop" or "start") when the spec is to stop or to start
 //   the server on the same port, failed (message) and finished.
 // Commands: {"done": what} answers a need.
@@ -8,6 +9,7 @@
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { commands, options, report } from "./lines.mjs";
@@ -171,6 +173,7 @@ async function play(browser) {
 if (options.screenshots) mkdirSync(options.screenshots, { recursive: true });
 const browser = await chromium.launch({
   executablePath: options.chromium ?? "/usr/bin/chromium",
+  env: { ...process.env, TMPDIR: options.tmp ?? tmpdir() },
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync"],
 });

@@ -1,7 +1,7 @@
 -- async.lua - waiting in specs: for something to become true, for an item in a mailbox, for a function to end.
 -- Works inside a task, where it yields, and outside of one, where it turns the loop by hand. No wait lasts longer than
 -- a generous guard, after which the spec fails and says what it waited for: a correct run never gets near it.
--- Owns the temporary directories of the run and removes them when the Lua state closes.
+-- Owns the temporary directories of the run and removes them at its end.
 -- SPDX-License-Identifier: MIT
 
 local core = require "moonwire.core"
@@ -189,14 +189,20 @@ end
 local REGISTRY_KEY = "moonwire.spec.directories"
 local directories = debug.getregistry()[REGISTRY_KEY]
 if not directories then
-  directories = setmetatable({}, {
-    __gc = function(list)
-      for _, directory in ipairs(list) do
-        os.execute("rm -rf '" .. directory .. "'")
-      end
-    end,
-  })
+  local function remove(list)
+    for i, directory in ipairs(list) do
+      os.execute("rm -rf '" .. directory .. "'")
+      list[i] = nil
+    end
+  end
+  directories = setmetatable({}, { __gc = remove })
   debug.getregistry()[REGISTRY_KEY] = directories
+  -- A run that fails ends with os.exit, which does not close the state.
+  local exit = os.exit
+  os.exit = function(...) -- luacheck: ignore 122
+    remove(directories)
+    exit(...)
+  end
 end
 
 ---A new empty directory, removed at the end of the run.

@@ -2,6 +2,7 @@
 -- The example runs as a program of its own, started as the README says.
 -- SPDX-License-Identifier: MIT
 
+local async = require "spec.support.async"
 local moonwire = require "moonwire"
 local peer = require "spec.support.peer"
 local uv = require "luv"
@@ -84,6 +85,7 @@ describe("the chat example", function()
     local server, port = start_chat()
     local story = peer.start("chat_browser.mjs", {
       url = ("http://127.0.0.1:%d/"):format(port),
+      tmp = async.directory(),
       screenshots = os.getenv "MOONWIRE_SCREENSHOTS",
     })
     assert.equal("stop", story:expect("need", 120).what)

@@ -102,6 +102,12 @@ static void on_timer(struct mw_wheel_node *node)
         }
     } else if (!connection->paused) {
         if (connection->awaiting_pong && passed(now, connection->pinged_ms, settings->pong_timeout_ms)) {
+            /* Perhaps it was us who slept: what has come meanwhile is read first. */
+            if (!connection->pong_overdue) {
+                connection->pong_overdue = true;
+                mw_wheel_set(&connection->engine->wheel, &connection->timer, 0);
+                return;
+            }
             connection->reset = true;
             mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "no answer to a ping in time");
             return;
@@ -113,6 +119,7 @@ static void on_timer(struct mw_wheel_node *node)
         if (!connection->awaiting_pong && passed(now, connection->received_ms, settings->ping_interval_ms)) {
             mw_connection_ping(connection, NULL, 0);
             connection->awaiting_pong = true;
+            connection->pong_overdue = false;
             connection->pinged_ms = now;
         }
     }

@@ -91,6 +91,7 @@ struct mw_connection {
     bool deaf : 1;   /* the kernel takes no more bytes, ever */
     bool want_drain : 1;
     bool awaiting_pong : 1;
+    bool pong_overdue : 1;
     bool close_sent : 1;
     bool close_received : 1;
     bool reset : 1;  /* end without good-bye */

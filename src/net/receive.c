@@ -325,7 +325,10 @@ static bool read_once(struct mw_connection *connection)
         return false;
     }
     connection->received_ms = (uint32_t)mw_engine_now_ms(engine);
-    connection->awaiting_pong = false;
+    if (connection->awaiting_pong) {
+        connection->awaiting_pong = false;
+        mw_connection_arm(connection);
+    }
     if (missing) {
         if ((uint64_t)count < missing)
             return more;
