@@ -184,8 +184,8 @@ static void on_drain_over(uv_timer_t *timer)
 {
     struct process *process = timer->data;
 
-    mw_log(MW_LOG_WARNING, "%d s after the signal %zu WebSockets are still open: they are cut off", DRAIN_MS / 1000,
-           process->runtime.socket_count);
+    mw_log(MW_LOG_WARNING, "%d s after the signal %zu connections are still open: they are cut off", DRAIN_MS / 1000,
+           process->engine.alive);
     process->drain_over = true;
 }
 
@@ -374,6 +374,8 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     } else {
         runtime->failed = true;
     }
+    if (!runtime->script_over && !runtime->stopping && !runtime->failed)
+        mw_log(MW_LOG_WARNING, "the script still waits, but nothing is left that could wake it");
     int code = shut_down(process);
     free(process);
     return code;

@@ -80,6 +80,7 @@ function M.new(app_options)
     hub = core.topics(),
     sockets = {},
     socket_count = 0,
+    holds = 0,
     responses = {},
     idle_waiters = {},
     closing = false,
@@ -236,8 +237,21 @@ function App:leave(ws)
   end
 end
 
+local Hold = {
+  __close = function(hold)
+    hold.app.holds = hold.app.holds - 1
+    hold.app:check_idle()
+  end,
+}
+
+-- Something that must end before the app counts as closed: `local _ <close> = app:hold()`.
+function App:hold()
+  self.holds = self.holds + 1
+  return setmetatable({ app = self }, Hold)
+end
+
 local function is_idle(app)
-  return app.socket_count == 0 and next(app.responses) == nil
+  return app.socket_count == 0 and app.holds == 0 and next(app.responses) == nil
 end
 
 -- Wake those who wait in `close` when nothing is open any more.

@@ -74,6 +74,7 @@ local function count_connections(app, behaviour)
     end
   end
   behaviour.close = function(ws, code, reason)
+    local _ <close> = app:hold() -- app:close waits for this handler, too, however it ends
     app:leave(ws)
     if close then
       close(ws, code, reason)

@@ -35,6 +35,9 @@ static int enter_fields(lua_State *L)
 {
     struct mw_ws *ws = lua_touserdata(L, 1);
     const struct mw_opening_answer *answer = lua_touserdata(L, 2);
+    const struct mw_socket *socket = lua_touserdata(L, 3);
+    char address[64];
+    int port;
 
     lua_rawgeti(L, LUA_REGISTRYINDEX, ws->ref);
     lua_getiuservalue(L, -1, MW_WS_FIELDS);
@@ -45,6 +48,9 @@ static int enter_fields(lua_State *L)
     lua_setfield(L, -2, "protocol");
     mw_headers_push(L, answer->head);
     lua_setfield(L, -2, "response_headers");
+    mw_socket_peer(socket, address, sizeof address, &port);
+    lua_pushstring(L, address);
+    lua_setfield(L, -2, "remote_address");
     return 0;
 }
 
@@ -56,7 +62,8 @@ static void on_opened(void *owner, struct mw_socket *socket, const struct mw_ope
     lua_pushcfunction(L, enter_fields);
     lua_pushlightuserdata(L, ws);
     lua_pushlightuserdata(L, (void *)answer);
-    bool ok = lua_pcall(L, 2, 0, 0) == LUA_OK;
+    lua_pushlightuserdata(L, socket);
+    bool ok = lua_pcall(L, 3, 0, 0) == LUA_OK;
     if (!ok)
         lua_pop(L, 1);
     struct mw_connection *connection =

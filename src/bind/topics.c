@@ -66,13 +66,14 @@ static bool prepare(struct publication *publication, const struct mw_connection 
     return ok;
 }
 
-/* Keeps only the newest publication of this topic for a receiver that is behind. */
+/* Keeps only the newest publication of this topic for a receiver that is behind; topics in the order they fell behind. */
 static void keep_latest(struct mw_ws *ws, const struct publication *publication, bool compressed)
 {
-    struct mw_ws_latest *latest = ws->latest;
+    struct mw_ws_latest **link = &ws->latest, *latest;
 
-    while (latest && latest->topic != publication->topic)
-        latest = latest->next;
+    while (*link && (*link)->topic != publication->topic)
+        link = &(*link)->next;
+    latest = *link;
     if (latest) {
         mw_message_unref(latest->message);
     } else {
@@ -80,8 +81,8 @@ static void keep_latest(struct mw_ws *ws, const struct publication *publication,
         if (!latest)
             return;
         latest->topic = publication->topic;
-        latest->next = ws->latest;
-        ws->latest = latest;
+        latest->next = NULL;
+        *link = latest;
     }
     latest->message = mw_message_ref(publication->framed[compressed].message);
     latest->from = publication->framed[compressed].from;
@@ -108,14 +109,15 @@ void mw_hub_forget_latest(struct mw_ws *ws, const struct mw_topic *topic)
 
 void mw_hub_send_latest(struct mw_ws *ws)
 {
-    struct mw_ws_latest *list = ws->latest;
-
-    ws->latest = NULL;
-    while (list) {
-        struct mw_ws_latest *latest = list;
-        list = latest->next;
-        if (ws->connection)
-            mw_connection_share(ws->connection, latest->message, latest->from, latest->to, latest->compressed);
+    while (ws->latest && ws->connection) {
+        struct mw_ws_latest *latest = ws->latest;
+        if (mw_connection_share(ws->connection, latest->message, latest->from, latest->to, latest->compressed) ==
+            MW_SEND_FULL) {
+            /* More topics than fit at once: the rest waits for the next drain. */
+            ws->connection->want_drain = true;
+            return;
+        }
+        ws->latest = latest->next;
         mw_message_unref(latest->message);
         free(latest);
     }
@@ -134,7 +136,7 @@ static bool deliver(struct publication *publication, struct mw_ws *ws)
                MW_SEND_BACKPRESSURE;
     if (!prepare(publication, connection, compressed))
         return false;
-    if (connection->settings->slow == MW_SLOW_LATEST && connection->choked) {
+    if (connection->settings->slow == MW_SLOW_LATEST && (connection->choked || ws->latest)) {
         keep_latest(ws, publication, compressed);
         return true;
     }

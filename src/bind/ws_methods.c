@@ -150,7 +150,7 @@ static int ws_close(lua_State *L)
     const char *reason = luaL_optlstring(L, 3, "", &len);
 
     luaL_argcheck(L, code > 0 && code < 65536 && mw_close_code_valid((unsigned)code), 2,
-                  "a close code that may be sent is expected (1000, 1001, 1003, 1007-1014, 3000-4999)");
+                  "a close code that may be sent is expected (1000-1003, 1007-1014, 3000-4999)");
     luaL_argcheck(L, len <= REASON_MAX, 3, "a close reason has at most 123 bytes");
     luaL_argcheck(L, mw_utf8_valid(reason, len), 3, "a close reason must be UTF-8");
     ws->closing_by_hand = true;

@@ -57,7 +57,8 @@ static void advance(struct mw_http_exchange *exchange)
         mw_http_drop(exchange);
         return;
     }
-    mw_http_set_timer(exchange, 0);
+    /* An upgrade that waits is still an unfinished handshake. */
+    mw_http_set_timer(exchange, exchange->head->upgrade ? exchange->settings->head_timeout_ms : 0);
     mw_http_body_of_request(&exchange->framing, exchange->head);
     exchange->state = MW_HTTP_BUSY;
     exchange->events->request(exchange->server, exchange);

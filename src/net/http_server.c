@@ -255,10 +255,16 @@ void mw_http_timeout(struct mw_wheel_node *node)
             mw_http_body_end(exchange, MW_HTTP_BODY_TIMEOUT);
         break;
     }
+    case MW_HTTP_BUSY:
+        /* Set only for an opening handshake: whoever decides about it takes too long. */
+        if (exchange->user && !exchange->responded) {
+            exchange->events->abort(exchange, true);
+            mw_http_refuse(exchange, 503, "the upgrade was not decided in time");
+        }
+        break;
     case MW_HTTP_CLOSING:
         mw_http_drop(exchange);
         break;
-    case MW_HTTP_BUSY:
     case MW_HTTP_GONE:
         break;
     }

@@ -21,6 +21,7 @@ function app_module.new(app_options) end
 ---@field private hub moonwire.core.Hub
 ---@field private sockets table<moonwire.WebSocket, true>
 ---@field private socket_count integer
+---@field private holds integer
 ---@field private responses table<moonwire.Response, true>
 ---@field private idle_waiters table<thread, true>
 ---@field private closing boolean
@@ -29,6 +30,7 @@ function app_module.new(app_options) end
 ---@field private enter fun(self: moonwire.App, ws: moonwire.WebSocket)
 ---@field private leave fun(self: moonwire.App, ws: moonwire.WebSocket)
 ---@field private check_idle fun(self: moonwire.App)
+---@field private hold fun(self: moonwire.App): table
 
 ---@class moonwire.http
 local http = {}

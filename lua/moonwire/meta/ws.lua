@@ -11,7 +11,7 @@
 ---@field params table<string, string> servers: parameters of the route's pattern, decoded
 ---@field request moonwire.Request servers: the request of the opening handshake
 ---@field protocol? string the subprotocol both sides agreed on
----@field remote_address string servers: of the client, or "unix"
+---@field remote_address string of the other end, or "unix"
 ---@field response_headers table<string, string> clients: of the server's 101, by lower-case name
 ---@field buffered integer bytes that wait to be sent
 ---@field ready_state 0|1|2|3 `moonwire.CONNECTING`, `OPEN`, `CLOSING`, `CLOSED`; a client between two attempts is CLOSED
