@@ -374,7 +374,7 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     } else {
         runtime->failed = true;
     }
-    if (!runtime->script_over && !runtime->stopping && !runtime->failed)
+    if (options->script && !runtime->script_over && !runtime->stopping && !runtime->failed)
         mw_log(MW_LOG_WARNING, "the script still waits, but nothing is left that could wake it");
     int code = shut_down(process);
     free(process);

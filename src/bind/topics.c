@@ -123,6 +123,15 @@ void mw_hub_send_latest(struct mw_ws *ws)
     }
 }
 
+static enum mw_send_result send_now(struct publication *publication, struct mw_connection *connection, bool compressed,
+                                    bool by_itself)
+{
+    if (by_itself)
+        return mw_connection_send(connection, publication->data, publication->len, publication->text);
+    return mw_connection_share(connection, publication->framed[compressed].message,
+                               publication->framed[compressed].from, publication->framed[compressed].to, compressed);
+}
+
 static bool deliver(struct publication *publication, struct mw_ws *ws)
 {
     struct mw_connection *connection = ws->connection;
@@ -130,26 +139,26 @@ static bool deliver(struct publication *publication, struct mw_ws *ws)
     if (!connection || connection->state != MW_OPEN)
         return false;
     bool compressed = connection->deflate && publication->len >= connection->settings->deflate.min_bytes;
-    /* A receiver with a smaller window can't read what was compressed for all. */
-    if (compressed && mw_deflate_send_window(connection->deflate) < FULL_WINDOW_BITS)
-        return mw_connection_send(connection, publication->data, publication->len, publication->text) <=
-               MW_SEND_BACKPRESSURE;
-    if (!prepare(publication, connection, compressed))
+    bool latest = connection->settings->slow == MW_SLOW_LATEST;
+    /* A receiver with a smaller window can't read what was compressed for all. What is kept for it goes plain. */
+    bool by_itself = compressed && mw_deflate_send_window(connection->deflate) < FULL_WINDOW_BITS;
+    compressed = compressed && !by_itself;
+    if ((!by_itself || latest) && !prepare(publication, connection, compressed))
         return false;
-    if (connection->settings->slow == MW_SLOW_LATEST && (connection->choked || ws->latest)) {
+    if (latest && (connection->choked || ws->latest)) {
         keep_latest(ws, publication, compressed);
         return true;
     }
-    switch (mw_connection_share(connection, publication->framed[compressed].message,
-                                publication->framed[compressed].from, publication->framed[compressed].to, compressed)) {
+    switch (send_now(publication, connection, compressed, by_itself)) {
     case MW_SEND_QUEUED:
     case MW_SEND_BACKPRESSURE:
         return true;
     case MW_SEND_FULL:
-        if (connection->settings->slow == MW_SLOW_LATEST)
+        if (latest) {
             keep_latest(ws, publication, compressed);
-        else
-            mw_ws_dropped(ws, publication->data, publication->len);
+            return true;
+        }
+        mw_ws_dropped(ws, publication->data, publication->len);
         return false;
     case MW_SEND_CLOSED:
         break;
