@@ -136,6 +136,7 @@ static void main_done(void *arg, const char *error)
 {
     struct process *process = arg;
 
+    process->runtime.script_over = true;
     if (!error)
         return;
     mw_log(MW_LOG_ERROR, "%s", error);

@@ -343,3 +343,47 @@ describe("the high-water mark", function()
     assert.equal(0, inbox:count "close")
   end)
 end)
+
+-- Such a one can't share what was compressed for all.
+describe("a slow reader with a smaller compression window", function()
+  local OFFER = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n"
+  local noise = {}
+  for i = 1, 1 << 16 do
+    noise[i] = string.char(math.random(0, 255))
+  end
+  noise = table.concat(noise)
+
+  local function stalled(slow)
+    local client = visitor.connect(serve { slow = slow, max_backpressure = BOUND, compress = true })
+    local head = client:upgrade("/", OFFER)
+    assert.truthy(head:find("server_max_window_bits=10", 1, true))
+    client:pause()
+    local ws = inbox:take "open"
+    ws:subscribe "news"
+    return client
+  end
+
+  it("has its publications dropped as all others", function()
+    stalled "drop"
+    local count = 0
+    while app:publish("news", count .. noise, "binary") == 1 do
+      count = count + 1
+    end
+    assert.equal(count .. noise, select(2, inbox:take "dropped"))
+  end)
+
+  it("gets only the newest as all others", function()
+    local client = stalled "latest"
+    local count = 300
+    for i = 1, count do
+      assert.equal(1, app:publish("news", i .. noise, "binary"))
+    end
+    client:resume()
+    local received = 0
+    repeat
+      received = received + 1
+    until client:message() == count .. noise
+    assert.truthy(received < count)
+    assert.equal(0, inbox:count "dropped")
+  end)
+end)
