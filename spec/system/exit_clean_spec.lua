@@ -429,6 +429,7 @@ local function run(case, ending)
     stderr = stderr:gsub("moonwire: error: [^\n]*as ordered\n", ""):gsub("stack traceback:\n\t[^\n]*\n\t[^\n]*\n", "")
   end
   assert.equal("", stderr)
+  assert.is_nil(uv.fs_stat(path)) -- a Unix socket goes too
 end
 
 for _, ending in ipairs(EVERY_WAY) do
