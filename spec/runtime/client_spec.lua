@@ -260,8 +260,8 @@ end)
 
 describe("a heartbeat", function()
   it("is sent after silence, and its answer keeps the connection", function()
-    local beats, url = 0, nil
-    url = serve {
+    local beats = 0
+    local url = serve {
       ["/"] = {
         message = function(ws, data)
           beats = beats + (data == "HeartBeat" and 1 or 0)
