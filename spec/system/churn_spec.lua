@@ -12,7 +12,8 @@ local visitor = require "spec.support.visitor"
 local COUNT = 10000
 local SECURE_COUNT = program.is_sanitized and 400 or 1000
 local AT_ONCE = 100
-local GROWTH = 1.05 -- how much more memory the second half may leave
+local GROWTH = 1.03 -- how much more memory a round may leave than the one before
+local ROUNDS = 5 -- at most
 
 after_each(function()
   visitor.close_all()
@@ -124,6 +125,20 @@ local function visit(port, count)
   assert.is_nil(problem)
 end
 
+-- Memory goes up until the heap has seen its busiest moment, which on a loaded machine may come late; what leaks goes up
+-- for ever. So the visits are repeated until one round more leaves no more than the one before, but not for ever.
+local function expect_no_growth(child, port, memory, visits)
+  for _ = 1, ROUNDS do
+    visits()
+    local _, now = account(child, port)
+    if now <= memory * GROWTH then
+      return
+    end
+    memory = now
+  end
+  error(("memory grew in each of %d rounds, to %d KiB"):format(ROUNDS, memory), 2)
+end
+
 it("ten thousand connections leave nothing", function()
   local child = program.start(SERVER)
   local port = child:expect("listening").port
@@ -135,8 +150,10 @@ it("ten thousand connections leave nothing", function()
   local all_descriptors, all_memory, all_closed = account(child, port)
   assert.same({ descriptors, descriptors }, { half_descriptors, all_descriptors })
   assert.truthy(all_closed > half_closed and half_closed > COUNT / 6)
-  if not program.is_sanitized then
-    assert.truthy(all_memory <= half_memory * GROWTH, ("%d KiB, then %d KiB"):format(half_memory, all_memory))
+  if not program.is_sanitized and all_memory > half_memory * GROWTH then
+    expect_no_growth(child, port, all_memory, function()
+      visit(port, COUNT / 2)
+    end)
   end
   child:kill "sigterm"
   assert.equal("", program.expect_clean_end(child))
@@ -190,8 +207,10 @@ it("a thousand connections over TLS leave nothing", function()
   local all_descriptors, all_memory, all_closed = account(child, port)
   assert.same({ descriptors, descriptors }, { half_descriptors, all_descriptors })
   assert.equal(SECURE_COUNT / 2 * 4 // 5, all_closed - half_closed)
-  if not program.is_sanitized then
-    assert.truthy(all_memory <= half_memory * GROWTH, ("%d KiB, then %d KiB"):format(half_memory, all_memory))
+  if not program.is_sanitized and all_memory > half_memory * GROWTH then
+    expect_no_growth(child, port, all_memory, function()
+      visit_secure(SECURE_COUNT / 2)
+    end)
   end
   child:kill "sigterm"
   assert.equal("", program.expect_clean_end(child))

@@ -78,6 +78,50 @@ static bool passed(uint32_t now, uint32_t since, uint32_t limit_ms)
     return limit_ms && now - since >= limit_ms;
 }
 
+/* Whether the peer took any bytes since the last look. A slow reader is not a dead one, and the kernel may ask for more
+ * only after it has got rid of megabytes. */
+static bool takes_bytes(struct mw_connection *connection, uint32_t *taken)
+{
+    uint32_t before = *taken;
+
+    *taken = mw_socket_taken(connection->socket);
+    return (int32_t)(*taken - before) > 0;
+}
+
+static bool write_stalled(struct mw_connection *connection, uint32_t now)
+{
+    if (!connection->choked || !passed(now, connection->progress_ms, connection->settings->write_timeout_ms))
+        return false;
+    connection->progress_ms = now;
+    return !takes_bytes(connection, &connection->taken);
+}
+
+static void ping(struct mw_connection *connection, uint32_t now)
+{
+    connection->ping_taken = mw_socket_taken(connection->socket);
+    connection->ping_waits = connection->queue.bytes || connection->ping_taken != connection->socket->written;
+    mw_connection_ping(connection, NULL, 0);
+    connection->ping_end = connection->socket->written + (uint32_t)connection->queue.bytes;
+    connection->awaiting_pong = true;
+    connection->pong_overdue = false;
+    connection->pinged_ms = now;
+}
+
+/* The peer had its time to answer. It gets more when it may not have seen the ping yet: because of what lies before it,
+ * or, once, because it was us who slept and have its answer still to read. */
+static bool pong_missing(struct mw_connection *connection, uint32_t now)
+{
+    if (connection->ping_waits && takes_bytes(connection, &connection->ping_taken)) {
+        connection->ping_waits = (int32_t)(connection->ping_taken - connection->ping_end) < 0;
+        connection->pinged_ms = now;
+        return false;
+    }
+    if (connection->pong_overdue)
+        return true;
+    connection->pong_overdue = true;
+    return false;
+}
+
 static void on_timer(struct mw_wheel_node *node)
 {
     struct mw_connection *connection =
@@ -87,7 +131,7 @@ static void on_timer(struct mw_wheel_node *node)
 
     if (connection->state == MW_CLOSED)
         return;
-    if (connection->choked && passed(now, connection->progress_ms, settings->write_timeout_ms)) {
+    if (write_stalled(connection, now)) {
         connection->reset = true;
         mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "the peer took no bytes within the write time limit");
         return;
@@ -102,25 +146,18 @@ static void on_timer(struct mw_wheel_node *node)
         }
     } else if (!connection->paused) {
         if (connection->awaiting_pong && passed(now, connection->pinged_ms, settings->pong_timeout_ms)) {
-            /* Perhaps it was us who slept: what has come meanwhile is read first. */
-            if (!connection->pong_overdue) {
-                connection->pong_overdue = true;
-                mw_wheel_set(&connection->engine->wheel, &connection->timer, 0);
+            if (pong_missing(connection, now)) {
+                connection->reset = true;
+                mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "no answer to a ping in time");
                 return;
             }
-            connection->reset = true;
-            mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "no answer to a ping in time");
-            return;
         }
         if (passed(now, connection->message_ms, settings->idle_timeout_ms)) {
             mw_connection_close(connection, MW_CLOSE_GOING_AWAY, "idle for too long", 17);
             return;
         }
         if (!connection->awaiting_pong && passed(now, connection->received_ms, settings->ping_interval_ms)) {
-            mw_connection_ping(connection, NULL, 0);
-            connection->awaiting_pong = true;
-            connection->pong_overdue = false;
-            connection->pinged_ms = now;
+            ping(connection, now);
         }
     }
     mw_connection_arm(connection);

@@ -78,6 +78,9 @@ struct mw_connection {
     uint32_t message_ms;  /* when a message last came or went */
     uint32_t pinged_ms;
     uint32_t progress_ms; /* when the kernel last took bytes */
+    uint32_t taken;       /* how many bytes the peer had taken at the last look at it */
+    uint32_t ping_taken;  /* … at the last look at our ping */
+    uint32_t ping_end;    /* … when it will have our ping */
     uint32_t closing_ms;
     uint32_t control_second; /* control frames are counted per second */
     uint16_t control_count;
@@ -92,6 +95,7 @@ struct mw_connection {
     bool want_drain : 1;
     bool awaiting_pong : 1;
     bool pong_overdue : 1;
+    bool ping_waits : 1; /* the ping was sent behind other bytes that the peer has yet to take */
     bool close_sent : 1;
     bool close_received : 1;
     bool reset : 1;  /* end without good-bye */

@@ -108,8 +108,27 @@ static void set_choked(struct mw_http_exchange *exchange, bool on)
     exchange->choked = on;
     exchange->progress_ms = mw_engine_now_ms(exchange->engine);
     mw_socket_want_write(exchange->socket, on);
-    if (on)
+    if (!on)
+        return;
+    exchange->taken = mw_socket_taken(exchange->socket);
+    mw_http_set_timer(exchange, exchange->settings->write_timeout_ms);
+}
+
+/* A slow reader is not a dead one: the kernel may ask for more only after it has got rid of megabytes. */
+static void write_timeout(struct mw_http_exchange *exchange, uint64_t gone_ms)
+{
+    uint32_t before = exchange->taken;
+
+    if (gone_ms < exchange->settings->write_timeout_ms) {
+        mw_http_set_timer(exchange, exchange->settings->write_timeout_ms - gone_ms);
+        return;
+    }
+    exchange->taken = mw_socket_taken(exchange->socket);
+    exchange->progress_ms += gone_ms;
+    if ((int32_t)(exchange->taken - before) > 0)
         mw_http_set_timer(exchange, exchange->settings->write_timeout_ms);
+    else
+        mw_http_drop(exchange);
 }
 
 void mw_http_flush(struct mw_http_exchange *exchange)
@@ -233,11 +252,7 @@ void mw_http_timeout(struct mw_wheel_node *node)
     uint64_t now = mw_engine_now_ms(exchange->engine);
 
     if (exchange->choked) {
-        uint64_t gone_ms = now - exchange->progress_ms;
-        if (gone_ms >= settings->write_timeout_ms)
-            mw_http_drop(exchange);
-        else
-            mw_http_set_timer(exchange, settings->write_timeout_ms - gone_ms);
+        write_timeout(exchange, now - exchange->progress_ms);
         return;
     }
     switch (exchange->state) {

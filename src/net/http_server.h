@@ -71,6 +71,7 @@ struct mw_http_exchange {
     size_t body_limit;
     uint64_t since_ms; /* head: the first byte; body: when it was asked for */
     uint64_t progress_ms;
+    uint32_t taken; /* bytes that the peer had taken at the last look */
     enum mw_http_state state;
     bool first;     /* no request was answered yet */
     bool responded; /* bytes of a response are out or queued */

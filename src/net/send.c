@@ -44,6 +44,8 @@ static void set_choked(struct mw_connection *connection, bool on)
         return;
     connection->choked = on;
     connection->progress_ms = (uint32_t)mw_engine_now_ms(connection->engine);
+    if (on)
+        connection->taken = mw_socket_taken(connection->socket);
     mw_socket_want_write(connection->socket, on);
     if (connection->state != MW_CLOSED)
         mw_connection_arm(connection);

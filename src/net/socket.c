@@ -3,10 +3,12 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -148,8 +150,10 @@ static ssize_t tls_write(struct mw_socket *socket, const struct iovec *iov, int 
     errno = 0;
     ERR_clear_error();
     int done = SSL_write(socket->ssl, data, len > INT32_MAX ? INT32_MAX : (int)len);
-    if (done > 0)
+    if (done > 0) {
+        socket->written += (uint32_t)done;
         return done;
+    }
     ssize_t result = tls_result(socket, done);
     return result == MW_SOCKET_EOF ? MW_SOCKET_ERROR : result;
 }
@@ -162,13 +166,23 @@ ssize_t mw_socket_write(struct mw_socket *socket, const struct iovec *iov, int c
         struct msghdr header = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
         ssize_t done = count == 1 ? send(socket->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
                                   : sendmsg(socket->fd, &header, MSG_NOSIGNAL);
-        if (done >= 0)
+        if (done >= 0) {
+            socket->written += (uint32_t)done;
             return done;
+        }
         if (errno == EAGAIN || errno == EWOULDBLOCK)
             return MW_SOCKET_AGAIN;
         if (errno != EINTR)
             return MW_SOCKET_ERROR;
     }
+}
+
+uint32_t mw_socket_taken(const struct mw_socket *socket)
+{
+    int waiting = 0;
+
+    ioctl(socket->fd, SIOCOUTQ, &waiting);
+    return socket->written - (uint32_t)waiting;
 }
 
 void mw_socket_want_read(struct mw_socket *socket, bool on)

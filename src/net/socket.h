@@ -34,6 +34,7 @@ struct mw_socket {
     struct mw_socket *next; /* in engine->again or engine->closed */
     int fd;                 /* -1: closed */
     uint32_t watched;       /* epoll events asked for */
+    uint32_t written;       /* bytes that the kernel took from us, ever (TLS: before they were encrypted) */
     bool reading;           /* the owner wants bytes */
     bool writing;           /* the owner waits for room */
     bool queued_again;
@@ -56,6 +57,8 @@ static inline void mw_socket_set_owner(struct mw_socket *socket, const struct mw
 ssize_t mw_socket_read(struct mw_socket *socket, void *buffer, size_t size);
 /* Bytes written (perhaps not all), MW_SOCKET_AGAIN or MW_SOCKET_ERROR. */
 ssize_t mw_socket_write(struct mw_socket *socket, const struct iovec *iov, int count);
+/* How many of the bytes written the peer's kernel has acknowledged (TLS: about as many), modulo 2^32. */
+uint32_t mw_socket_taken(const struct mw_socket *socket);
 void mw_socket_want_read(struct mw_socket *socket, bool on);
 void mw_socket_want_write(struct mw_socket *socket, bool on);
 /* The owner stopped before it saw MW_SOCKET_AGAIN: call it again in the next turn. */
