@@ -40,9 +40,13 @@ end
 
 local APP_OPTIONS = with_limits { max_body = options.integer(0) }
 local ROUTE_OPTIONS = { max_body = options.integer(0) }
+-- A string of digits will do: ports come from the command line and the environment.
+local PORT = options.integer(0, 65535)
 local LISTEN_OPTIONS = with_limits {
   host = options.string,
-  port = options.integer(0, 65535),
+  port = function(port)
+    return PORT(type(port) == "string" and port:find "^%d+$" and tonumber(port) or port)
+  end,
   path = options.string,
   backlog = options.integer(1, 65535),
   tls = options.group { cert = options.string, key = options.string },
@@ -173,6 +177,7 @@ function App:listen(listen_options)
   elseif settings.tls and not (settings.tls.cert and settings.tls.key) then
     error("listen: option 'tls' needs both 'cert' and 'key'", 2)
   end
+  settings.port = settings.port and math.tointeger(settings.port)
   for name in pairs(LIMITS) do
     if settings[name] == nil then
       settings[name] = self.settings[name]

@@ -46,6 +46,8 @@ describe("app:listen", function()
   for pattern, given in pairs {
     ["listen: unknown option 'prot'; did you mean 'port'%?"] = { prot = 1 },
     ["listen: option 'port' must be an integer from 0 to 65535, not 70000"] = { port = 70000 },
+    ["listen: option 'port' must be an integer from 0 to 65535, not 70001"] = { port = "70001" },
+    ['listen: option \'port\' must be an integer from 0 to 65535, not "80 "'] = { port = "80 " },
     ["listen: option 'port' is missing"] = { host = "::1" },
     ["listen: option 'path' %(a Unix socket%) excludes"] = { path = "/tmp/x", port = 1 },
     ["listen: option 'tls' needs both"] = { port = 1, tls = { cert = "x" } },
@@ -80,8 +82,9 @@ describe("app:listen", function()
   it("opens several and gives each back", function()
     local app = app_module.new()
     assert.equal(1, app:listen({ port = 1 }):address().port)
+    assert.equal(8080, app:listen({ port = "8080" }):address().port)
     assert.equal("/run/x", app:listen({ path = "/run/x" }).settings.path)
-    assert.equal(2, #core.listeners)
+    assert.equal(3, #core.listeners)
     assert.equal(1, #core.exit_handlers)
   end)
 

@@ -187,7 +187,7 @@ function App:static(prefix, directory, options) end
 
 ---@class moonwire.ListenOptions: moonwire.Limits
 ---@field host? string address to listen on; every address when left out
----@field port? integer 0 takes any free one
+---@field port? integer|string 0 takes any free one; a string of digits, as from `arg`, will do
 ---@field path? string a Unix socket, instead of host and port
 ---@field backlog? integer connections the kernel keeps until they are accepted; 1024
 ---@field tls? moonwire.ListenTlsOptions TLS 1.2 or newer, ALPN http/1.1
