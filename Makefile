@@ -10,6 +10,7 @@ LDFLAGS  ?=
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 SANITIZE ?=# e.g. address,undefined
+EXAMPLE  ?= front# which one `run` runs
 ARGS     ?=# what `run`, `test` and `bench` hand to their script
 V        ?=# 1 shows the whole commands
 
@@ -32,7 +33,8 @@ sources      := $(sort $(wildcard src/*.c src/*/*.c))
 native_tests := $(sort $(wildcard spec/native/*_test.c))
 c_files      := $(sources) $(native_tests) $(sort $(wildcard src/*.h src/*/*.h spec/native/*.h))
 lua_files    := $(shell find lua -name '*.lua' 2>/dev/null | sort)
-examples     := $(shell find examples -type f -not -path '*/.*' 2>/dev/null | sort)
+# What running examples leave beside themselves is not part of them.
+examples     := $(shell find examples -type f -not -path '*/.*' -not -name '*.db*' -not -name '*.key' 2>/dev/null | sort)
 
 # These ask pkg-config once, and only when something is compiled: by then `run` and `test` have installed it.
 once          = $(eval $(1) := $(2))$($(1))
@@ -52,7 +54,7 @@ bin_dir      := $(DESTDIR)$(PREFIX)/bin
 share_dir    := $(DESTDIR)$(PREFIX)/share/moonwire
 
 # `run` and `test` first install what they miss from the system's packages; the other targets never do.
-needs := $(if $(filter run,$(MAKECMDGOALS)),build) $(if $(filter test,$(MAKECMDGOALS)),build test)
+needs := $(if $(filter run test,$(MAKECMDGOALS)),build examples) $(filter test,$(MAKECMDGOALS))
 ifneq ($(strip $(needs)),)
 ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),)
 $(shell src/bootstrap need $(needs) >&2)
@@ -70,8 +72,8 @@ endif
 
 all: $(program) ## build the program (default); SANITIZE=address,undefined builds it with checks
 
-run: $(program) ## install what is missing, build, and run the chat server
-	$(program) examples/chat/server.lua $(ARGS)
+run: $(program) ## install what is missing, build, and run all examples with a front page; EXAMPLE=chat runs one
+	$(program) examples/$(EXAMPLE)/server.lua $(ARGS)
 
 test: native specs ## install what is missing, build, and run every test, plain and under sanitizers
 
