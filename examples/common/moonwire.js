@@ -128,7 +128,7 @@ export function useWebSocket(url, options = {}) {
       say("OPEN");
       call(options.onConnected, ws);
       while (queue.length && socket.ws === ws && ws.readyState === 1) ws.send(queue.shift());
-      if (heartbeat && wanted) pulse = setTimeout(beat, interval);
+      if (heartbeat && socket.ws === ws) pulse = setTimeout(beat, interval);
     };
     ws.onmessage = (event) => {
       if (heartbeat && heard(event.data)) return;
@@ -194,8 +194,8 @@ export function useWebSocket(url, options = {}) {
       return "sent";
     }
     if (wanted && useBuffer && limit) return queue.length < limit ? (queue.push(data), "queued") : "full";
-    if (socket.status === "CONNECTING") return "connecting";
-    return ws?.readyState === 2 ? "closing" : "closed";
+    if (ws?.readyState === 2) return "closing";
+    return socket.status === "CONNECTING" ? "connecting" : "closed";
   }
 
   const hurry = () => planned && attempt();

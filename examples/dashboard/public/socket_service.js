@@ -1,0 +1,43 @@
+// socket_service.js - the one WebSocket of the wall screen: whoever draws something registers for its type of message.
+// What is sent before the connection is up waits, and leaves when it is.
+// SPDX-License-Identifier: MIT
+
+import { useWebSocket } from "./common/moonwire.js";
+
+export class SocketService {
+  static #instance = null;
+  #callbacks = new Map();
+  #socket = null;
+
+  static get Instance() {
+    SocketService.#instance ??= new SocketService();
+    return SocketService.#instance;
+  }
+
+  // The tries come 500 ms, 1 s, 1.5 s … after one another; a success begins anew.
+  connect(url, onStatus) {
+    this.#socket = useWebSocket(url, {
+      autoReconnect: { retries: -1, delay: (n) => 500 * n, maxDelay: 10_000 },
+      onConnected: () => this.#callbacks.get("connected")?.(),
+      onMessage: (ws, { data }) => this.#hear(JSON.parse(data)),
+      onStatus,
+    });
+  }
+
+  registerCallBack(socketType, callback) {
+    this.#callbacks.set(socketType, callback);
+  }
+
+  unRegisterCallBack(socketType) {
+    this.#callbacks.delete(socketType);
+  }
+
+  send(message) {
+    return this.#socket.send(JSON.stringify(message));
+  }
+
+  #hear(message) {
+    const given = message.action === "getData" ? JSON.parse(message.data) : message;
+    this.#callbacks.get(message.socketType)?.(given);
+  }
+}
