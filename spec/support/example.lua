@@ -201,4 +201,11 @@ function M.play(file, url, steps, needs, options)
   story:stop()
 end
 
+---Go away without a word.
+function Window:terminate()
+  self.peer:tell { terminate = true }
+  self.peer:expect "close"
+  self.peer:release()
+end
+
 return M

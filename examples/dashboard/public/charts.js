@@ -60,9 +60,10 @@ const map = {
     ctx.save();
     ctx.fillStyle = colour("--ink");
     ctx.font = `${width > 900 ? 15 : 11}px ${Chart.defaults.font.family}`;
-    const circles = chart.getDatasetMeta(0).data.map((circle) => ({ ...circle.getProps(["x", "y"]), city: circle.$context.raw }));
-    for (const { x, y, city } of circles.sort((a, b) => b.city.value - a.city.value).slice(0, width > 600 ? 22 : 7)) {
-      ctx.fillText(city.name, x + city.r + 3, y + 4);
+    const circles = [...chart.getDatasetMeta(0).data].sort((a, b) => b.$context.raw.value - a.$context.raw.value);
+    for (const circle of circles.slice(0, width > 600 ? 22 : 7)) {
+      const { name, r } = circle.$context.raw;
+      ctx.fillText(name, circle.x + r + 3, circle.y + 4);
     }
     ctx.restore();
   },
@@ -88,7 +89,9 @@ function bars(list, horizontal, turn) {
     type: "bar",
     data: {
       labels: labels(shown),
-      datasets: [{ data: values(shown), backgroundColor: palette(shown.length, 0.9), borderRadius: 6, maxBarThickness: 34 }],
+      datasets: [{
+        data: values(shown), backgroundColor: palette(shown.length, 0.9), borderRadius: 6, maxBarThickness: 34,
+      }],
     },
     options: {
       indexAxis: horizontal ? "y" : "x",
@@ -120,7 +123,9 @@ const DRAW = {
     type: "bubble",
     data: {
       datasets: [{
-        data: cities.map(({ name, longitude: x, latitude: y, value }) => ({ x, y, r: Math.sqrt(value) * Math.min(width, 700) / 560, name, value })),
+        data: cities.map(({ name, longitude, latitude, value }) => ({
+          name, value, x: longitude, y: latitude, r: (Math.sqrt(value) * Math.min(width, 700)) / 560,
+        })),
         backgroundColor: colour("--c3", 0.55), borderColor: colour("--c3"), borderWidth: 1,
       }],
     },
@@ -134,7 +139,10 @@ const DRAW = {
     const { name, children } = groups[turn % groups.length];
     return {
       type: "doughnut",
-      data: { labels: labels(children), datasets: [{ data: values(children), backgroundColor: palette(children.length), borderWidth: 0, spacing: 2 }] },
+      data: {
+        labels: labels(children),
+        datasets: [{ data: values(children), backgroundColor: palette(children.length), borderWidth: 0, spacing: 2 }],
+      },
       options: {
         cutout: "58%",
         plugins: { legend: legend(size), title: { display: true, text: name, color: colour("--ink"), font: { size: 14 } } },
@@ -146,13 +154,16 @@ const DRAW = {
     data: {
       labels: articles.map(({ name, sold, stock }) => `${name} ${sold} of ${stock}`),
       datasets: articles.map(({ name, sold, stock }, i) => ({
-        label: name, data: [sold, stock - sold], backgroundColor: [palette(5)[i], colour("--line", 0.7)], borderWidth: 0, spacing: 1, borderRadius: 3,
+        label: name, data: [sold, stock - sold], backgroundColor: [palette(5)[i], colour("--line", 0.7)],
+        borderWidth: 0, spacing: 1, borderRadius: 3,
       })),
     },
     options: {
       cutout: "22%",
       plugins: {
-        tooltip: { callbacks: { label: ({ dataset, dataIndex, raw }) => `${dataset.label}: ${raw} ${dataIndex ? "left" : "sold"}` } },
+        tooltip: {
+          callbacks: { label: ({ dataset, dataIndex, raw }) => `${dataset.label}: ${raw} ${dataIndex ? "left" : "sold"}` },
+        },
         legend: { ...legend(size), labels: { ...legend().labels, generateLabels: ringLabels } },
       },
     },
@@ -204,7 +215,7 @@ export function chartCard(name, title, onFull) {
     }
     chart.options = options;
     chart.data.labels = wanted.data.labels;
-    wanted.data.datasets.forEach((dataset, i) => Object.assign(chart.data.datasets[i] ?? (chart.data.datasets[i] = dataset), dataset));
+    wanted.data.datasets.forEach((dataset, i) => Object.assign(chart.data.datasets[i], dataset));
     chart.update();
   }
 

@@ -26,8 +26,8 @@ const hear = {
   },
 };
 
-// Every 10 s it looks whether the connection is usable, and makes a new one if not. What is sent meanwhile is refused, not kept: the
-// switches are told to the server anew at each connection.
+// A connection that is not usable is made anew every 10 s. What is sent meanwhile is refused and not kept: the switches are
+// told to the server at each connection.
 const socket = useWebSocket("home", {
   autoReconnect: { retries: -1, delay: 10_000 },
   closeReason: "用户已经离开当前页面或页面发生刷新",

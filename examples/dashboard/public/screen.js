@@ -5,7 +5,8 @@ import { chartCard } from "./charts.js";
 import { SocketService } from "./socket_service.js";
 
 const TITLES = {
-  trend: "Sales over the year", seller: "Sellers", map: "Orders today", rank: "Regions", hot: "In demand", stock: "Sold from stock",
+  trend: "Sales over the year", seller: "Sellers", map: "Orders today",
+  rank: "Regions", hot: "In demand", stock: "Sold from stock",
 };
 
 const $ = (id) => document.getElementById(id);

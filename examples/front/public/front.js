@@ -2,9 +2,14 @@
 // What is shown stands in the address (#chat/server.lua), so that a reload and a bookmark show it again.
 // SPDX-License-Identifier: MIT
 
-const KEYWORDS = new Set(("and break do else elseif end false for function goto if in local nil not or repeat return then true "
-  + "until while").split(" "));
-const TOKEN = /(?<comment>--\[(=*)\[[^]*?\]\2\]|--[^\n]*)|(?<string>"(?:\\[^]|[^"\\\n])*"|'(?:\\[^]|[^'\\\n])*'|\[(=*)\[[^]*?\]\4\])|(?<word>[A-Za-z_]\w*)|(?<number>\b(?:0x[\da-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?))/g;
+const KEYWORDS = new Set(("and break do else elseif end false for function goto if in local nil not or repeat return then "
+  + "true until while").split(" "));
+const TOKEN = new RegExp([
+  /(?<comment>--\[(=*)\[[^]*?\]\2\]|--[^\n]*)/,
+  /(?<string>"(?:\\[^]|[^"\\\n])*"|'(?:\\[^]|[^'\\\n])*'|\[(=*)\[[^]*?\]\4\])/,
+  /(?<word>[A-Za-z_]\w*)/,
+  /(?<number>\b(?:0x[\da-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?))/,
+].map(({ source }) => source).join("|"), "g");
 
 const $ = (id) => document.getElementById(id);
 let examples = [];
@@ -42,7 +47,8 @@ function card(example) {
   const actions = element("div", "actions");
   if (example.port) actions.append(link(example));
   actions.append(choice("Source", `Source of ${example.name}`, `${example.name}/server.lua`));
-  const item = element("li", "example card", element("h2", "", title(example)), element("p", "", example.sentence ?? ""), actions);
+  const item = element("li", "example card", element("h2", "", title(example)), element("p", "", example.sentence ?? ""));
+  item.append(actions);
   if (example.problem) item.append(element("p", "notice bad", `It doesn't run: ${example.problem}`));
   return item;
 }
