@@ -37,7 +37,8 @@ const axis = (more = {}) => ({
 });
 const bare = { grid: { display: false, drawBorder: false } };
 const legend = (size) => ({
-  display: true, position: size?.width > size?.height ? "right" : "bottom", labels: { color: colour("--soft"), boxWidth: 10, boxHeight: 10, usePointStyle: true },
+  display: true, position: size?.width > size?.height ? "right" : "bottom",
+  labels: { color: colour("--soft"), boxWidth: 10, boxHeight: 10, usePointStyle: true },
 });
 
 const map = {
@@ -113,7 +114,10 @@ const DRAW = {
     },
     options: {
       interaction: { mode: "index", intersect: false },
-      scales: { x: axis(bare), y: axis({ stacked: true, beginAtZero: true, title: { display: true, text: unit, color: colour("--soft") } }) },
+      scales: {
+        x: axis(bare),
+        y: axis({ stacked: true, beginAtZero: true, title: { display: true, text: unit, color: colour("--soft") } }),
+      },
       plugins: { legend: legend() },
     },
   }),
@@ -204,7 +208,7 @@ export function chartCard(name, title, onFull) {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   let chart = null, figures = null, turn = 0;
 
-  function draw() {
+  function draw(mode) {
     if (!figures || !plot.clientWidth) return;
     const wanted = DRAW[name](figures, turn, { width: plot.clientWidth, height: plot.clientHeight });
     const plugins = { legend: { display: false }, ...wanted.options.plugins };
@@ -216,10 +220,10 @@ export function chartCard(name, title, onFull) {
     chart.options = options;
     chart.data.labels = wanted.data.labels;
     wanted.data.datasets.forEach((dataset, i) => Object.assign(chart.data.datasets[i], dataset));
-    chart.update();
+    chart.update(mode);
   }
 
-  new ResizeObserver(draw).observe(plot);
+  new ResizeObserver(() => draw("none")).observe(plot); // figures move, sizes don't
   setInterval(() => {
     turn += 1;
     if (["seller", "rank", "hot"].includes(name)) draw();
@@ -227,7 +231,7 @@ export function chartCard(name, title, onFull) {
 
   const made = {
     card,
-    restyle: draw,
+    restyle: () => draw("none"),
     show(next) {
       figures = next;
       card.dataset.shown = JSON.stringify(next);

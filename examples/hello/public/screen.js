@@ -23,7 +23,8 @@ function hear(data) {
   } catch {
     message = { text: $("text").textContent || data };
   }
-  if (message.screens) $("screens").textContent = message.screens === 1 ? "the only screen" : `one of ${message.screens} screens`;
+  const { screens } = message;
+  if (screens) $("screens").textContent = screens === 1 ? "the only screen" : `one of ${screens} screens`;
   if (message.text) show(message.text);
 }
 
