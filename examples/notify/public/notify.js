@@ -1,0 +1,157 @@
+// notify.js - what every page of the site shares: who is logged in, the bell with its list, notifications that pop up.
+// Owns the one WebSocket of the page. The token is in localStorage, so that all tabs log in and out together.
+// SPDX-License-Identifier: MIT
+
+import { useWebSocket } from "./common/moonwire.js";
+
+const SHOWN_FOR = 6000; // milliseconds
+
+const found = new Map(); // id -> notification
+let seen = 0;
+let gaveUp = false; // no attempt is left
+
+function element(tag, className, ...content) {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.append(...content); // strings become text, never markup
+  return made;
+}
+
+function button(text, className, onclick) {
+  return Object.assign(element("button", className, text), { type: "button", onclick });
+}
+
+// --- who it is
+
+// The token, unless it has expired.
+function token() {
+  const text = localStorage.getItem("token");
+  try {
+    const { exp } = JSON.parse(atob(text.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
+    return exp * 1000 > Date.now() ? text : null;
+  } catch {
+    return null;
+  }
+}
+
+async function login(event) {
+  event.preventDefault();
+  const name = field.value.trim();
+  const answer = await fetch("login", { method: "POST", body: JSON.stringify({ name }) });
+  const body = await answer.json();
+  if (!answer.ok) return field.setCustomValidity(body.problem), field.reportValidity();
+  localStorage.setItem("token", body.token);
+  localStorage.setItem("name", name);
+  come();
+}
+
+function logout() {
+  localStorage.removeItem("token");
+  go();
+}
+
+function come() {
+  show();
+  socket.open();
+}
+
+function go() {
+  socket.close(1000, "logged out");
+  found.clear();
+  show();
+}
+
+// --- the connection
+
+const socket = useWebSocket(() => token() && `./?token=${token()}`, {
+  immediate: false,
+  autoReconnect: { retries: 10, delay: 6000, onFailed: () => (gaveUp = true) },
+  heartbeat: { message: "HeartBeat", responseMessage: "HeartBeat", interval: 30_000, pongTimeout: 10_000, idleOnly: true },
+  onConnected(ws) {
+    ws.send("Hello WebSockets!");
+    gaveUp = false;
+    found.clear(); // all are told anew
+    seen = 0;
+  },
+  onMessage: (ws, { data }) => hear(JSON.parse(data)),
+  onStatus: showState,
+});
+
+function hear(message) {
+  if (message.read > seen || message.read === true) seen = Math.max(seen, message.id ?? message.read);
+  if (message.msg) {
+    found.set(message.id, message);
+    if (message.read === undefined) pop(message);
+  }
+  show();
+}
+
+// Also to those who are with another tab.
+function markSeen() {
+  const last = Math.max(0, ...found.keys());
+  if (last > seen) socket.send(JSON.stringify({ read: last }));
+}
+
+// --- what there is to see
+
+const field = Object.assign(element("input", ""), { maxLength: 40, required: true, placeholder: "Your name", ariaLabel: "Your name" });
+field.oninput = () => field.setCustomValidity("");
+const door = element("form", "door", field, element("button", "strong", "Log in"));
+door.onsubmit = login;
+
+const count = element("span", "count numbers");
+const bell = button("", "bell", () => panel.togglePopover());
+bell.innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 16V11a6 6 0 1 1 12 0v5l2 2H4zM10 21h4"/></svg>';
+bell.append(count);
+const name = element("span", "name");
+const state = Object.assign(element("p", "state"), { role: "status" });
+const inside = element("div", "inside", state, name, bell, button("Log out", "plain", logout));
+const list = element("ul", "list");
+const panel = Object.assign(element("section", "panel card", element("h2", "", "Notifications"), list), { popover: "auto" });
+panel.ontoggle = ({ newState }) => newState === "open" && markSeen();
+const toasts = Object.assign(element("div", "toasts"), { role: "log", ariaLabel: "New notifications" });
+
+function item({ msg, at, id }) {
+  const time = element("time", "soft", new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  return element("li", id > seen ? "new" : "", element("span", "", msg), time);
+}
+
+function show() {
+  const is = token() !== null;
+  const unread = [...found.keys()].filter((id) => id > seen).length;
+  document.body.dataset.login = is ? "in" : "out";
+  door.hidden = is;
+  inside.hidden = !is;
+  name.textContent = localStorage.getItem("name");
+  count.textContent = unread || "";
+  bell.ariaLabel = unread ? `Notifications, ${unread} new` : "Notifications";
+  list.replaceChildren(...[...found.values()].reverse().map(item));
+  if (!found.size) list.append(element("li", "soft", "Nothing yet."));
+  document.title = document.title.replace(/^(\(\d+\) )?/, unread ? `(${unread}) ` : "");
+}
+
+function showState(status, retry) {
+  const now = retry || gaveUp ? "waiting" : status.toLowerCase();
+  document.body.dataset.state = state.dataset.state = now;
+  state.textContent = retry ? `No connection, try ${retry.attempt} of 10 soon` : gaveUp ? "No connection; reload to try again"
+    : now === "connecting" ? "Connecting" : "";
+  state.hidden = !state.textContent;
+}
+
+function pop(notification) {
+  const toast = element("p", "toast card", notification.msg);
+  toasts.append(toast);
+  setTimeout(() => toast.remove(), SHOWN_FOR);
+}
+
+// --- for the pages
+
+/** Ask the server for something, as the person who is logged in. */
+export const post = (path) => fetch(path, { method: "POST", headers: { Authorization: `Bearer ${token()}` } });
+
+document.querySelector("header").append(door, inside);
+document.body.append(panel, toasts);
+addEventListener("storage", ({ key }) => key === "token" && (token() ? come() : go())); // in another tab
+show();
+showState("CLOSED");
+if (token()) come();

@@ -1,0 +1,152 @@
+-- server.lua - notifications on every page of a site: at once for who is there, and kept for who is not.
+--
+--   moonwire examples/notify/server.lua [port] [host]
+--
+--   ws://…/?token=…   page    Hello WebSockets!   HeartBeat     plain text; HeartBeat is answered with the same
+--                             {"read":id}                       all up to this one were seen
+--                     server  {"msg":"…","id":…,"at":…,"read":…}  a notification; who comes is told the last ones first
+--                             {"read":id}                       they were seen, in another window
+--                             {"problem":"…"}                   what was wrong with a message
+--   POST /login       {"name":"…"} → {"token":"…"}
+--   POST /orders      with a token: something that leads to notifications
+--   POST /notify      {"to":a name or "*","msg":"…"} with the token of an administrator (send.lua) → {"windows":n}
+-- SPDX-License-Identifier: MIT
+
+local moonwire = require "moonwire"
+local json = moonwire.json
+
+local here = arg[0]:match "^(.*)/" or "."
+package.path = here .. "/../common/?.lua;" .. package.path
+local token = require "token"
+
+local MAX_NAME, MAX_MSG, MAX_KEPT, MAX_PEOPLE = 40, 500, 50, 10000
+local TOKEN_SECONDS = 24 * 3600
+local DELIVERY_SECONDS = 5 -- until an order of this shop has left the house
+
+local app = moonwire.app()
+local signer = token.signer((os.getenv "STATE_DIRECTORY" or here) .. "/secret.key")
+local inboxes, people = {}, 0 -- by name: { the last notifications, oldest first; seen = id }
+
+local function text_of(value, most)
+  local length = type(value) == "string" and utf8.len(value)
+  return length and length > 0 and length <= most and value or nil
+end
+
+local function inbox_of(name)
+  if not inboxes[name] and people < MAX_PEOPLE then
+    inboxes[name], people = { seen = 0, count = 0 }, people + 1
+  end
+  return inboxes[name]
+end
+
+-- Put a notification into somebody's inbox and onto their pages. Returns how many of these there are.
+local function notify(name, msg)
+  local inbox = inbox_of(name)
+  if not inbox then
+    return 0
+  end
+  inbox.count = inbox.count + 1
+  local notification = { msg = msg, id = inbox.count, at = os.time() }
+  table.insert(inbox, notification)
+  if #inbox > MAX_KEPT then
+    table.remove(inbox, 1)
+  end
+  return app:publish_json(name, notification)
+end
+
+-- Who a request comes from; answers 401 when nobody knows.
+local function claims_of(req, res)
+  local claims, problem = signer:verify((token.of(req)))
+  if not claims then
+    res.status = 401
+    res:json { problem = problem }
+  end
+  return claims
+end
+
+app:ws("/", {
+  max_payload = 16 * 1024,
+
+  upgrade = function(req)
+    local claims, problem = signer:verify((token.of(req)))
+    if not claims then
+      return moonwire.reject(401, problem .. "\n")
+    elseif not inbox_of(claims.sub) then
+      return moonwire.reject(503, "too many people\n")
+    end
+    return { name = claims.sub }
+  end,
+
+  open = function(ws)
+    local inbox = inboxes[ws.data.name]
+    for _, notification in ipairs(inbox) do
+      notification.read = notification.id <= inbox.seen
+      ws:send_json(notification)
+    end
+    ws:subscribe(ws.data.name)
+  end,
+
+  message = function(ws, text)
+    if text == "HeartBeat" then
+      return ws:send(text)
+    elseif text == "Hello WebSockets!" then
+      return
+    end
+    local message = json.decode(text)
+    local read, inbox = type(message) == "table" and message.read, inboxes[ws.data.name]
+    if math.type(read) ~= "integer" or read < 0 or read > inbox.count then
+      return ws:send_json { problem = 'send HeartBeat, or {"read": the id of a notification}' }
+    end
+    inbox.seen = math.max(inbox.seen, read)
+    app:publish_json(ws.data.name, { read = inbox.seen })
+  end,
+})
+
+-- A demonstration: everybody is who they say. In earnest, a password is checked here.
+app:post("/login", function(req, res)
+  local body = req:json()
+  local name = type(body) == "table" and text_of(body.name, MAX_NAME)
+  if not name then
+    res.status = 400
+    return res:json { problem = ("a name of 1 to %d characters is needed"):format(MAX_NAME) }
+  end
+  res:json { token = signer:sign({ sub = name }, TOKEN_SECONDS) }
+end)
+
+app:post("/orders", function(req, res)
+  local claims = claims_of(req, res)
+  if claims then
+    res:json { windows = notify(claims.sub, "We have your order, thank you.") }
+    moonwire.after(DELIVERY_SECONDS, function()
+      notify(claims.sub, "Your order has left the house.")
+    end)
+  end
+end)
+
+app:post("/notify", function(req, res)
+  local claims = claims_of(req, res)
+  if not claims then
+    return
+  elseif claims.role ~= "admin" then
+    res.status = 403
+    return res:json { problem = "only administrators may do this" }
+  end
+  local order = req:json()
+  local to = type(order) == "table" and text_of(order.to, MAX_NAME)
+  local msg = to and text_of(order.msg, MAX_MSG)
+  if not msg then
+    res.status = 400
+    return res:json { problem = ('send {"to": a name or "*", "msg": 1 to %d characters}'):format(MAX_MSG) }
+  end
+  local windows = 0
+  for name in pairs(to == "*" and inboxes or { [to] = true }) do
+    windows = windows + notify(name, msg)
+  end
+  res:json { windows = windows }
+end)
+
+app:static("/", here .. "/public")
+app:static("/common", here .. "/../common")
+
+local address = assert(app:listen { host = arg[2] or "127.0.0.1", port = arg[1] or 8080 }):address()
+print(("The shop is at http://%s:%d/"):format(address.host, address.port))
