@@ -18,6 +18,8 @@ local RECONNECT = { retries = 10, delay = 0.5, max_delay = 30, factor = 2, jitte
 local HEARTBEAT = { interval = 30, timeout = 10 }
 -- Messages kept for a loop over `ws:messages()`; then the server is made to wait.
 local INBOX_MAX = 256
+-- Seconds; what a `delay` function may ask for at most.
+local DELAY_MAX = 2000000
 
 local OURS = { "Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol",
   "Sec-WebSocket-Extensions" }
@@ -55,6 +57,9 @@ for name, check in pairs(ws_module.SETTINGS) do
   CONNECT_OPTIONS[name] = check
 end
 
+-- Ends a connection without being the script's own wish.
+local terminate = core.websocket_methods.terminate
+
 -- What is known about a client's WebSocket beside core's own account; weak, so that it goes with it.
 ---@type table<userdata, moonwire.client.State>
 local states = setmetatable({}, { __mode = "k" })
@@ -76,22 +81,48 @@ local function delay_before(rule, n)
   if type(rule.delay) == "function" then
     return rule.delay(n)
   end
+  if rule.delay == 0 then
+    return 0 -- the power below becomes infinite some day
+  end
   local delay = math.min(rule.delay * rule.factor ^ (n - 1), rule.max_delay)
   return delay * (1 - rule.jitter * math.random())
 end
 
--- Plan the next attempt, unless the rules forbid it. True when one is planned.
+-- Call a function of the script's in the middle of a rule, which has to go on whatever happens in there: a failure is
+-- logged and told, as C does it for handlers. Returns what the function returned.
+function State:call(ws, fn, ...)
+  local ok, result = xpcall(fn, debug.traceback, ...)
+  if ok then
+    return result
+  end
+  core.log("error", ("WebSocket %d on %s: %s"):format(ws.id, self.address, result))
+  if self.handlers.error then
+    core.task(self.handlers.error, ws, result, "handler")
+  end
+end
+
+-- Plan the next attempt, unless the rules forbid it. False when there will be none and nobody has been told yet. What
+-- the script does in here may take its time, and meanwhile it may close the WebSocket.
 function State:retry(ws, message, code)
   local rule = self.reconnect
   if not rule or self.closed_by_hand or is_ending or (rule.retries and self.attempts >= rule.retries) then
     return false
   end
   self.attempts = self.attempts + 1
-  local delay = delay_before(rule, self.attempts)
-  if type(delay) ~= "number" then
+  local delay = self:call(ws, delay_before, rule, self.attempts)
+  if type(delay) ~= "number" or delay ~= delay then
     return false
   end
-  self.timer = time.after(math.max(delay, 0), function()
+  delay = math.min(math.max(delay, 0), DELAY_MAX)
+  local due = core.now() + delay
+  if self.handlers.reconnecting and not self.closed_by_hand then
+    self:call(ws, self.handlers.reconnecting, ws, self.attempts, delay, message, code)
+  end
+  if self.closed_by_hand then
+    self:finish(ws, nil, "closed before the connection was open", "cancelled")
+    return true
+  end
+  self.timer = time.after(math.max(due - core.now(), 0), function()
     self.timer = nil
     if is_ending then
       self:finish(ws, nil, message, code)
@@ -99,9 +130,6 @@ function State:retry(ws, message, code)
       core.connect(self.target, self.route, ws)
     end
   end)
-  if self.handlers.reconnecting then
-    self.handlers.reconnecting(ws, self.attempts, delay, message, code)
-  end
   return true
 end
 
@@ -112,20 +140,37 @@ function State:start_heartbeat(ws)
   if not rule then
     return
   end
-  self.last_received, self.asked = core.now(), nil
-  self.heartbeat_timer = time.every(math.min(rule.interval, rule.timeout) / 4, function()
+  self.last_received, self.last_message, self.asked = core.now(), core.now(), nil
+  local period = math.max(math.min(rule.interval, rule.timeout) / 4, 0.001)
+  local looked = core.now()
+  local timer
+  timer = time.every(period, function()
     local now = core.now()
+    if self.is_busy then
+      -- What the server sends waits until our own handler returns: nothing can be said about it.
+      self.last_received = now
+    end
     if self.asked and self.last_received < self.asked then
-      if now - self.asked >= rule.timeout then
+      if now - looked > period + rule.timeout / 2 then
+        self.asked = now -- it was us who slept: nothing left or was read meanwhile
+      elseif now - self.asked >= rule.timeout then
         self.gave_up = true
-        ws:terminate()
+        terminate(ws)
       end
-    elseif now - math.max(self.last_received, self.asked or 0) >= rule.interval then
+    elseif now - math.max(self.last_message, self.asked or 0) >= rule.interval then
       self.asked = now
       local message = rule.message
-      ws:send(type(message) == "function" and message() or message)
+      if type(message) == "function" then
+        message = message()
+      end
+      -- The function may have waited, and this be another connection by now.
+      if self.heartbeat_timer == timer then
+        ws:send(message)
+      end
     end
+    looked = now
   end)
+  self.heartbeat_timer = timer
 end
 
 function State:stop_heartbeat()
@@ -168,20 +213,27 @@ function State:keep(data, kind)
   end
 end
 
+-- Let the handler go on that waits for room in the inbox.
+function State:wake_writer()
+  local writer = self.writer
+  if writer then
+    self.writer = nil
+    core.resume(writer)
+  end
+end
+
 function State:take()
   local inbox = self.inbox
   local message = inbox[inbox.first]
   if message then
     inbox[inbox.first] = nil
     inbox.first = inbox.first + 1
-    local writer = self.writer
-    if writer then
-      self.writer = nil
-      core.resume(writer)
-    end
+    self:wake_writer()
     return message[1], message[2]
   elseif self.ended then
     return nil
+  elseif self.reader then
+    error("messages: another task waits for the next message already", 3)
   end
   self.reader = coroutine.running()
   return coroutine.yield()
@@ -224,8 +276,10 @@ local function handlers_of(state)
       state.attempts, state.gave_up = 0, nil
       state:start_heartbeat(ws)
       if script.open then
+        state.is_busy = true
         script.open(ws)
       end
+      state.is_busy = false
       local opener = state.opener
       if opener then
         state.opener = nil
@@ -234,11 +288,14 @@ local function handlers_of(state)
     end,
     message = function(ws, data, kind)
       state.last_received = core.now()
+      state.last_message = state.last_received
+      state.is_busy = true
       if script.message then
         script.message(ws, data, kind)
       else
         state:keep(data, kind)
       end
+      state.is_busy = false
     end,
     pong = function(ws, data)
       state.last_received = core.now()
@@ -253,7 +310,7 @@ local function handlers_of(state)
         reason = "no answer to the heartbeat in time"
       end
       if script.close then
-        script.close(ws, code, reason)
+        state:call(ws, script.close, ws, code, reason)
       end
       if state:retry(ws, reason, "closed") then
         return
@@ -287,21 +344,27 @@ local function pass_on(name, ok, ...)
   end), 2)
 end
 
--- The script's own `close` also ends the waiting between two attempts.
+-- The script's own `close` also ends the waiting between two attempts, and for room in the inbox.
 local function closing(name)
   local method = core.websocket_methods[name]
   core.websocket_methods[name] = function(ws, ...)
     local state = states[ws]
-    if state then
-      state.closed_by_hand = not state.gave_up
-      if state.timer then
-        state.timer:cancel()
-        state.timer = nil
-        state:finish(ws, nil, "closed before the connection was open", "cancelled")
-        return true
-      end
+    if not state then
+      return pass_on(name, pcall(method, ws, ...))
     end
-    return pass_on(name, pcall(method, ws, ...))
+    local before = state.closed_by_hand
+    state.closed_by_hand = true
+    local results = table.pack(pcall(method, ws, ...))
+    if not results[1] then
+      state.closed_by_hand = before
+    elseif state.timer then
+      state.timer:cancel()
+      state.timer = nil
+      state:finish(ws, nil, "closed before the connection was open", "cancelled")
+      return true
+    end
+    state:wake_writer()
+    return pass_on(name, table.unpack(results, 1, results.n))
   end
 end
 closing "close"

@@ -4,6 +4,7 @@
 
 local async = require "spec.support.async"
 local moonwire = require "moonwire"
+local peer = require "spec.support.peer"
 local tls = require "spec.support.tls"
 local uv = require "luv"
 
@@ -52,6 +53,7 @@ after_each(function()
     app:close { timeout = 5 }
     app = nil
   end
+  peer.stop_all()
 end)
 
 describe("connect", function()
@@ -313,5 +315,319 @@ describe("messages in a loop", function()
       end
     end
     assert.equal(2000, last)
+  end)
+end)
+
+describe("the rules hold when the script", function()
+  -- A server that drops its first connection; `count()` tells how many there were.
+  local function dropping_once(behaviour)
+    local count = 0
+    behaviour = behaviour or {}
+    behaviour.open = function(ws)
+      count = count + 1
+      if count == 1 then
+        ws:close(1001)
+      end
+    end
+    return serve { ["/"] = behaviour }, function() return count end
+  end
+
+  -- Wait for a turn in which whatever was still planned within a moment has happened.
+  local QUIET = 0.1
+
+  it("waits in `reconnecting` for longer than the delay", function()
+    local url, count = dropping_once()
+    local ws = moonwire.connect(url, {
+      wait = false,
+      reconnect = { delay = 0.01, jitter = 0 },
+      message = function() end,
+      reconnecting = function() moonwire.sleep(0.05) end,
+    })
+    async.wait_until(function() return count() == 2 end, "the second connection")
+    ws:close()
+  end)
+
+  it("closes by hand while `delay` or `reconnecting` waits, or inside of `close`", function()
+    local places = {
+      delay = { reconnect = { delay = function() moonwire.sleep(0.03) return 0.01 end } },
+      reconnecting = { reconnect = { delay = 0.01 }, reconnecting = function() moonwire.sleep(0.03) end },
+      close = { reconnect = { delay = 0.01 }, close = function(ws) ws:close() end },
+    }
+    for name, options in pairs(places) do
+      local url, count = dropping_once()
+      local failed
+      options.wait, options.message = false, function() end
+      options.error = function(_, _, code) failed = code end
+      local ws = moonwire.connect(url, options)
+      async.wait_until(function() return count() == 1 and ws.ready_state == moonwire.CLOSED end, "the first close")
+      ws:close()
+      async.quiet(QUIET)
+      assert.equal(1, count(), name)
+      assert.equal(name ~= "close" and "cancelled" or nil, failed, name)
+      app:close()
+    end
+  end)
+
+  it("fails in `close` or `reconnecting`, which is told", function()
+    for _, name in ipairs { "close", "reconnecting" } do
+      local url, count = dropping_once()
+      local told
+      local ws = moonwire.connect(url, {
+        wait = false,
+        reconnect = { delay = 0.01 },
+        message = function() end,
+        [name] = function() if count() == 1 then error "on purpose" end end,
+        error = function(_, message, code) told = { message:match "on purpose", code } end,
+      })
+      async.wait_until(function() return count() == 2 end, "the second connection")
+      assert.same({ "on purpose", "handler" }, told, name)
+      ws:close()
+      app:close()
+    end
+  end)
+
+  it("gives an impossible delay, or fails to give one: that gives up", function()
+    for name, delay in pairs {
+      ["not a number"] = function() return 0 / 0 end,
+      ["a failure"] = function() error "on purpose" end,
+    } do
+      local ws, _, code = moonwire.connect("ws://127.0.0.1:1/", { reconnect = { delay = delay } })
+      assert.is_nil(ws, name)
+      assert.equal("refused", code, name)
+    end
+    local delays = {}
+    local ws = moonwire.connect("ws://127.0.0.1:1/", {
+      wait = false,
+      reconnect = { delay = function(n) return n == 1 and -1 or math.huge end },
+      reconnecting = function(_, n, delay) delays[n] = delay end,
+    })
+    async.wait_until(function() return delays[2] end, "the endless delay")
+    assert.same({ 0, 2000000 }, delays)
+    ws:close()
+  end)
+
+  it("wants no delay at all, a thousand times and more", function()
+    local attempts
+    local ws, _, code = moonwire.connect("ws://127.0.0.1:1/", {
+      reconnect = { delay = 0, retries = 1100 },
+      reconnecting = function(_, n, delay)
+        attempts = n
+        assert.equal(0, delay)
+      end,
+    })
+    assert.is_nil(ws)
+    assert.equal("refused", code)
+    assert.equal(1100, attempts)
+  end)
+
+  it("calls `close` with a code that can't be sent: nothing was closed, by hand least of all", function()
+    local count = 0
+    local url = serve { ["/"] = { open = function() count = count + 1 end, message = function(ws) ws:close(1001) end } }
+    local ws = assert(moonwire.connect(url, { reconnect = { delay = 0.01 }, message = function() end }))
+    assert.has_error(function() ws:close(42) end)
+    ws:send "close this"
+    async.wait_until(function() return count == 2 end, "the second connection")
+    ws:close()
+  end)
+
+  it("closes by hand after a heartbeat went unanswered, while the next attempt is under way", function()
+    local requests, reconnecting, failed = 0, 0, nil
+    local url = serve {
+      ["/"] = {
+        upgrade = function()
+          requests = requests + 1
+          if requests == 2 then
+            moonwire.sleep(QUIET)
+          end
+        end,
+      },
+    }
+    local ws = assert(moonwire.connect(url, {
+      heartbeat = { message = "beat", interval = 0.02, timeout = 0.02 },
+      reconnect = { delay = 0.01 },
+      message = function() end,
+      reconnecting = function() reconnecting = reconnecting + 1 end,
+      error = function(_, _, code) failed = code end,
+    }))
+    async.wait_until(function() return requests == 2 end, "the second attempt")
+    ws:close()
+    async.wait_until(function() return failed end, "the end")
+    assert.same({ "cancelled", 1 }, { failed, reconnecting })
+  end)
+
+  it("leaves the loop over messages: `close` is called all the same", function()
+    local url, closed = serve {
+      ["/"] = {
+        open = function(ws)
+          for i = 1, 600 do
+            ws:send(tostring(i))
+          end
+        end,
+      },
+    }, nil
+    local ws = assert(moonwire.connect(url, { close = function(_, code) closed = code end }))
+    assert.equal("1", (ws:messages()()))
+    async.quiet(QUIET)
+    ws:close()
+    async.wait_until(function() return closed end, "close", 5)
+    assert.equal(1000, closed)
+  end)
+
+  it("reads messages in two tasks, which is refused", function()
+    local ws = assert(moonwire.connect(serve { ["/"] = { message = echo } }))
+    local got
+    moonwire.spawn(function() got = ws:messages()() end)
+    assert.has_error(ws:messages(), "messages: another task waits for the next message already")
+    ws:send "hello"
+    async.wait_until(function() return got end, "the message")
+    assert.equal("hello", got)
+    ws:close()
+  end)
+end)
+
+describe("a heartbeat, besides", function()
+  local function beating_server(on_beat)
+    local beats = 0
+    return serve {
+      ["/"] = {
+        open = function(ws) ws:send "work" end,
+        message = function(ws)
+          beats = beats + 1
+          ws:send "ok"
+          if on_beat then
+            on_beat(ws, beats)
+          end
+        end,
+      },
+    }, function() return beats end
+  end
+
+  it("is sent although pings, which happen by themselves, were answered", function()
+    local url, beats = beating_server()
+    local ws = assert(moonwire.connect(url, {
+      ping_interval = 0.02,
+      heartbeat = { message = "beat", interval = 0.1, timeout = 5 },
+      message = function() end,
+    }))
+    async.wait_until(function() return beats() >= 2 end, "two heartbeats", 5)
+    ws:close()
+  end)
+
+  describe("doesn't end a connection whose messages wait for", function()
+    local closed
+    local function connect(url, options, message)
+      closed = nil
+      options.heartbeat = { message = message or "beat", interval = 0.02, timeout = 0.02 }
+      options.close = function(_, code, reason) closed = code == 1006 and reason or closed end
+      return assert(moonwire.connect(url, options))
+    end
+
+    it("our own handler", function()
+      local url, beats = beating_server()
+      local ws = connect(url, {
+        message = function(_, data)
+          if data == "work" then
+            moonwire.sleep(0.2)
+          end
+        end,
+      })
+      async.wait_until(function() return closed or beats() >= 12 end, "the handler's end, and then some")
+      assert.is_nil(closed)
+      ws:close()
+    end)
+
+    it("`open`", function()
+      local url, beats = beating_server()
+      local ws = connect(url, { message = function() end, open = function() moonwire.sleep(0.2) end })
+      async.wait_until(function() return closed or beats() >= 12 end, "the handler's end, and then some")
+      assert.is_nil(closed)
+      ws:close()
+    end)
+
+    it("room in the inbox", function()
+      local ws = connect(serve {
+        ["/"] = {
+          open = function(other)
+            for i = 1, 400 do
+              other:send(tostring(i))
+            end
+          end,
+          message = echo,
+        },
+      }, {})
+      local count = 0
+      for _ in ws:messages() do
+        count = count + 1
+        if count == 1 then
+          moonwire.sleep(0.2)
+        elseif count == 410 then -- answers to heartbeats among them
+          break
+        end
+      end
+      assert.same({ 410, nil }, { count, closed })
+      ws:close()
+    end)
+
+    it("a process that did something else", function()
+      local server = peer.start "ws_server.mjs"
+      local answers, has_slept = 0, false
+      local ws = connect(("ws://127.0.0.1:%d/echo"):format(server:expect("listening").port), {
+        message = function()
+          answers = answers + 1
+        end,
+      }, function()
+        if not has_slept then
+          has_slept = true
+          moonwire.after(0, function() os.execute "sleep 0.2" end)
+        end
+        return "beat"
+      end)
+      async.wait_until(function() return closed or answers > 3 end, "the answers")
+      assert.is_true(has_slept)
+      assert.is_nil(closed)
+      ws:close()
+    end)
+  end)
+
+  it("that took its time to be written doesn't go out on the next connection", function()
+    local connection, beats = 0, {}
+    local url = serve {
+      ["/"] = {
+        open = function(ws)
+          connection = connection + 1
+          if connection == 1 then
+            moonwire.after(0.05, function() ws:close(1001) end)
+          end
+        end,
+        message = function(ws, data)
+          table.insert(beats, data)
+          ws:send "ok"
+        end,
+      },
+    }
+    local ws = assert(moonwire.connect(url, {
+      reconnect = { delay = 0.01 },
+      message = function() end,
+      heartbeat = {
+        interval = 0.02,
+        timeout = 5,
+        message = function()
+          local mine = tostring(connection)
+          moonwire.sleep(mine == "1" and 0.1 or 0)
+          return mine
+        end,
+      },
+    }))
+    async.wait_until(function() return #beats >= 8 end, "heartbeats, for longer than the first one took")
+    assert.same({}, { table.concat(beats):match "1" })
+    ws:close()
+  end)
+
+  it("may be as frequent as the options allow", function()
+    local url, beats = beating_server()
+    local ws = assert(moonwire.connect(url, { heartbeat = { message = "b", interval = 0.001, timeout = 5 },
+      message = function() end }))
+    async.wait_until(function() return beats() >= 3 end, "three heartbeats")
+    ws:close()
   end)
 end)

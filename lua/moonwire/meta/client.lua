@@ -7,16 +7,17 @@
 ---for good with `ws:close()` or `ws:terminate()`, also between two attempts; a close by the server doesn't end it.
 ---@class moonwire.ReconnectOptions
 ---@field retries? integer|false attempts in a row before giving up; 10, false for no limit
----@field delay? number|fun(attempt: integer): number? before the first, or what a function says (nil: give up); 0.5
+---@field delay? number|fun(attempt: integer): number? before the first, or what a function says (nil, or a failure: give up); 0.5
 ---@field factor? number by which the delay grows with each attempt, at least 1; 2
 ---@field max_delay? number 30
 ---@field jitter? number the share of the delay that chance may take away, 0 to 1; 0.5
 
----For servers that want words as a sign of life; pings are sent anyway (`ping_interval`). Only messages and pongs from the server
----count as its life. When nothing comes back, `close` tells 1006 "no answer to the heartbeat in time".
+---For servers that want words as a sign of life; pings are sent anyway (`ping_interval`). A message or a pong counts as the
+---answer. When nothing comes back, `close` tells 1006 "no answer to the heartbeat in time"; not while the server's messages
+---wait for a handler of ours.
 ---@class moonwire.HeartbeatOptions
 ---@field message string|fun(): string what is sent, as text
----@field interval? number after so long without anything from the server; 30
+---@field interval? number after so long without a message from the server; 30
 ---@field timeout? number how long it may take until something comes back; 10. Past it: the connection is dropped
 
 ---@class moonwire.ConnectTlsOptions: moonwire.TlsOptions
@@ -47,5 +48,5 @@
 ---The connection could not be opened and nobody waits for it (codes of `moonwire.connect`), or a handler failed: `message` is its
 ---traceback then and `code` is "handler"; the connection closes with 1011.
 ---@field error? fun(ws: moonwire.WebSocket, message: string, code: string)
----The next attempt comes in `delay` seconds. `code` is "closed" when the connection had been open.
+---The next attempt comes in `delay` seconds, or when this has returned. `code` is "closed" when the connection had been open.
 ---@field reconnecting? fun(ws: moonwire.WebSocket, attempt: integer, delay: number, message: string, code: string)
