@@ -1,28 +1,30 @@
 -- client.lua - `moonwire.connect`: WebSockets as a client, with the rules that every front end writes anew:
--- reconnecting with growing delays, heartbeats, and messages read in a loop.
--- Owns the timers of these rules; the connection is core's. One attempt goes on at a time, and none after the script
+-- reconnecting with growing delays, heartbeats (heartbeat.lua), messages read in a loop (inbox.lua) and kept until the
+-- connection is open (outbox.lua).
+-- Owns the state of these rules; the connection is core's. One attempt goes on at a time, and none after the script
 -- closed the WebSocket.
 -- SPDX-License-Identifier: MIT
 
+local clock = require "moonwire.clock"
 local core = require "moonwire.core"
-local headers_module = require "moonwire.headers"
+local heartbeat = require "moonwire.heartbeat"
+local inbox = require "moonwire.inbox"
 local options = require "moonwire.options"
+local outbox = require "moonwire.outbox"
+local target_module = require "moonwire.target"
 local time = require "moonwire.time"
 local url = require "moonwire.url"
 local ws_module = require "moonwire.ws"
 
 local M = {}
 
-local DEFAULT_TIMEOUT = 10
 local RECONNECT = { retries = 10, delay = 0.5, max_delay = 30, factor = 2, jitter = 0.5 }
-local HEARTBEAT = { interval = 30, timeout = 10 }
--- Messages kept for a loop over `ws:messages()`; then the server is made to wait.
-local INBOX_MAX = 256
 -- Seconds; what a `delay` function may ask for at most.
 local DELAY_MAX = 2000000
-
-local OURS = { "Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol",
-  "Sec-WebSocket-Extensions" }
+-- Values of ready_state.
+local CONNECTING, OPEN, CLOSING = 0, 1, 2
+local CLOSED_BY_HAND = "closed before the connection was open"
+local NO_ADDRESS = "there is no address to connect to"
 
 local CONNECT_OPTIONS = {
   protocols = options.list_of(ws_module.protocol_name, 1),
@@ -39,15 +41,13 @@ local CONNECT_OPTIONS = {
     factor = options.either("a number from 1", options.seconds(1)),
     jitter = options.either("a number from 0 to 1", options.seconds(0, 1)),
   }),
-  heartbeat = options.either("false or a table", options.off, options.group {
-    message = options.either("a string or a function", options.text, options.func),
-    interval = options.seconds(0.001),
-    timeout = options.seconds(0.001),
-  }),
+  heartbeat = options.either("false or a table", options.off, options.group(heartbeat.OPTIONS)),
+  queue = options.either("true, false or a table", options.boolean, options.group(outbox.OPTIONS)),
   data = function() end,
   open = options.func,
   message = options.func,
   drain = options.func,
+  dropped = options.func,
   pong = options.func,
   close = options.func,
   error = options.func,
@@ -85,7 +85,7 @@ local function delay_before(rule, n)
     return 0 -- the power below becomes infinite some day
   end
   local delay = math.min(rule.delay * rule.factor ^ (n - 1), rule.max_delay)
-  return delay * (1 - rule.jitter * math.random())
+  return delay * (1 - rule.jitter * clock.random())
 end
 
 -- Call a function of the script's in the middle of a rule, which has to go on whatever happens in there: a failure is
@@ -114,130 +114,36 @@ function State:retry(ws, message, code)
     return false
   end
   delay = math.min(math.max(delay, 0), DELAY_MAX)
-  local due = core.now() + delay
+  local due = clock.now() + delay
   if self.handlers.reconnecting and not self.closed_by_hand then
     self:call(ws, self.handlers.reconnecting, ws, self.attempts, delay, message, code)
   end
   if self.closed_by_hand then
-    self:finish(ws, nil, "closed before the connection was open", "cancelled")
+    self:finish(ws, nil, CLOSED_BY_HAND, "cancelled")
     return true
   end
-  self.timer = time.after(math.max(due - core.now(), 0), function()
+  self.timer = time.after(math.max(due - clock.now(), 0), function()
     self.timer = nil
-    if is_ending then
-      self:finish(ws, nil, message, code)
-    else
-      core.connect(self.target, self.route, ws)
-    end
+    self:attempt(ws, message, code)
   end)
   return true
 end
 
--- ---- heartbeat ----
-
-function State:start_heartbeat(ws)
-  local rule = self.heartbeat
-  if not rule then
-    return
-  end
-  self.last_received, self.last_message, self.asked = core.now(), core.now(), nil
-  local period = math.max(math.min(rule.interval, rule.timeout) / 4, 0.001)
-  local looked = core.now()
-  local timer
-  timer = time.every(period, function()
-    local now = core.now()
-    if self.is_busy then
-      -- What the server sends waits until our own handler returns: nothing can be said about it.
-      self.last_received = now
-    end
-    if self.asked and self.last_received < self.asked then
-      if now - looked > period + rule.timeout / 2 then
-        self.asked = now -- it was us who slept: nothing left or was read meanwhile
-      elseif now - self.asked >= rule.timeout then
-        self.gave_up = true
-        terminate(ws)
-      end
-    elseif now - math.max(self.last_message, self.asked or 0) >= rule.interval then
-      self.asked = now
-      local message = rule.message
-      if type(message) == "function" then
-        message = message()
-      end
-      -- The function may have waited, and this be another connection by now.
-      if self.heartbeat_timer == timer then
-        ws:send(message)
-      end
-    end
-    looked = now
-  end)
-  self.heartbeat_timer = timer
-end
-
-function State:stop_heartbeat()
-  if self.heartbeat_timer then
-    self.heartbeat_timer:cancel()
-    self.heartbeat_timer = nil
+-- Make the next attempt, with the address that is the right one by now. `message` and `code` are why it is necessary.
+function State:attempt(ws, message, code)
+  local target = self:call(ws, self.next_target)
+  if not target then
+    self:finish(ws, nil, NO_ADDRESS, "cancelled")
+  elseif is_ending then
+    self:finish(ws, nil, message, code)
+  elseif self.closed_by_hand then -- while the address was being found out
+    self:finish(ws, nil, CLOSED_BY_HAND, "cancelled")
+  else
+    core.connect(target, self.route, ws)
   end
 end
 
 -- ---- messages in a loop ----
-
-function State:wake_reader(...)
-  local reader = self.reader
-  if reader then
-    self.reader = nil
-    core.resume(reader, ...)
-    return true
-  end
-end
-
--- Keep a message until the loop asks for it. While the inbox is full this handler waits, and so does the server.
-function State:keep(data, kind)
-  if self:wake_reader(data, kind) then
-    return
-  end
-  local inbox = self.inbox
-  inbox.last = inbox.last + 1
-  inbox[inbox.last] = { data, kind }
-  if inbox.last - inbox.first + 1 >= INBOX_MAX and self.is_read then
-    self.writer = coroutine.running()
-    coroutine.yield()
-  elseif inbox.last - inbox.first + 1 > INBOX_MAX then
-    inbox[inbox.first] = nil
-    inbox.first = inbox.first + 1
-    if not self.has_warned then
-      self.has_warned = true
-      core.log("warning", self.address .. ": the oldest messages are dropped, because nobody reads them "
-        .. "(there is no `message` handler and no loop over ws:messages())")
-    end
-  end
-end
-
--- Let the handler go on that waits for room in the inbox.
-function State:wake_writer()
-  local writer = self.writer
-  if writer then
-    self.writer = nil
-    core.resume(writer)
-  end
-end
-
-function State:take()
-  local inbox = self.inbox
-  local message = inbox[inbox.first]
-  if message then
-    inbox[inbox.first] = nil
-    inbox.first = inbox.first + 1
-    self:wake_writer()
-    return message[1], message[2]
-  elseif self.ended then
-    return nil
-  elseif self.reader then
-    error("messages: another task waits for the next message already", 3)
-  end
-  self.reader = coroutine.running()
-  return coroutine.yield()
-end
 
 ---Read the messages of a client in a loop: `for data, kind in ws:messages() do … end`. Waits for each; ends when the
 ---connection is closed and will not be opened again.
@@ -248,18 +154,42 @@ function core.websocket_methods.messages(ws)
   elseif state.handlers.message then
     error("messages: this WebSocket has a `message` handler, which gets them all", 2)
   end
-  state.is_read = true
+  state.inbox.is_read = true
   return function()
-    return state:take()
+    return state.inbox:take()
   end
 end
 
 -- ---- events ----
 
--- The end of everything: tell whoever waits.
+-- A message that can't leave now is kept, or refused with the reason. Called by core instead of sending.
+function State:unsent(ws, data, kind)
+  local is_over = self.closed_by_hand or self.ended or not (self.reconnect or ws.ready_state == CONNECTING)
+  if not is_over and self.outbox then
+    if self.outbox:put(data, kind) then
+      return true, "queued"
+    end
+    return nil, "the queue for the time until the connection is open is full", "full"
+  elseif ws.ready_state == CLOSING then
+    return nil, "the connection is closing", "closing"
+  elseif is_over then
+    return nil, "closed", "closed"
+  end
+  return nil, "the connection is not open yet", "connecting"
+end
+
+-- The end of everything: tell whoever waits, and what never left.
 function State:finish(ws, ...)
   self.ended = true
-  self:wake_reader(nil)
+  self.inbox:finish()
+  if self.outbox then
+    self.outbox:drain(function(data, kind)
+      if self.handlers.dropped then
+        self:call(ws, self.handlers.dropped, ws, data, kind or "text")
+      end
+      return true
+    end)
+  end
   local opener = self.opener
   if opener then
     self.opener = nil
@@ -274,12 +204,19 @@ local function handlers_of(state)
   return {
     open = function(ws)
       state.attempts, state.gave_up = 0, nil
-      state:start_heartbeat(ws)
+      if state.heartbeat then
+        state.heartbeat:start()
+      end
       if script.open then
         state.is_busy = true
         script.open(ws)
       end
       state.is_busy = false
+      if state.outbox then
+        state.outbox:drain(function(data, kind)
+          return ws.ready_state == OPEN and ws:send(data, kind)
+        end)
+      end
       local opener = state.opener
       if opener then
         state.opener = nil
@@ -287,25 +224,34 @@ local function handlers_of(state)
       end
     end,
     message = function(ws, data, kind)
-      state.last_received = core.now()
-      state.last_message = state.last_received
+      if state.heartbeat and state.heartbeat:hear(data, kind) then
+        return
+      end
       state.is_busy = true
       if script.message then
         script.message(ws, data, kind)
       else
-        state:keep(data, kind)
+        state.inbox:put(data, kind)
       end
       state.is_busy = false
     end,
     pong = function(ws, data)
-      state.last_received = core.now()
+      if state.heartbeat then
+        state.heartbeat:pong()
+      end
       if script.pong then
         script.pong(ws, data)
       end
     end,
+    unsent = function(ws, data, kind)
+      return state:unsent(ws, data, kind)
+    end,
     drain = script.drain,
     close = function(ws, code, reason)
-      state:stop_heartbeat()
+      if state.heartbeat then
+        state.heartbeat:stop()
+      end
+      state.is_busy = false
       if state.gave_up then
         reason = "no answer to the heartbeat in time"
       end
@@ -360,10 +306,10 @@ local function closing(name)
     elseif state.timer then
       state.timer:cancel()
       state.timer = nil
-      state:finish(ws, nil, "closed before the connection was open", "cancelled")
+      state:finish(ws, nil, CLOSED_BY_HAND, "cancelled")
       return true
     end
-    state:wake_writer()
+    state.inbox:release()
     return pass_on(name, table.unpack(results, 1, results.n))
   end
 end
@@ -386,41 +332,6 @@ local function with_defaults(rule, defaults)
   return full
 end
 
--- Header lines for the request.
-local function header_lines(given, target)
-  local set = headers_module.copy(given, 4)
-  for _, name in ipairs(OURS) do
-    if set[name] ~= nil then
-      error(("connect: header '%s' is chosen by moonwire"):format(name), 4)
-    end
-  end
-  if target.user and set["Authorization"] == nil then
-    set["Authorization"] = url.basic_auth(target)
-  end
-  local lines = {}
-  headers_module.append_lines(set, lines)
-  lines[#lines + 1] = ""
-  return table.concat(lines, "\r\n")
-end
-
-local function core_target(settings, target)
-  local proxy = settings.proxy and url.parse(settings.proxy)
-  local tls = settings.tls or {}
-  return {
-    host = target.host,
-    port = target.port,
-    path = settings.path,
-    proxy_host = proxy and proxy.host,
-    proxy_port = proxy and proxy.port,
-    tls = target.secure and { ca = tls.ca, verify = tls.verify ~= false, server_name = tls.server_name },
-    timeout = settings.timeout == false and 0 or settings.timeout or DEFAULT_TIMEOUT,
-    host_header = target.authority,
-    target = target.target,
-    protocols = settings.protocols and table.concat(settings.protocols, ", "),
-    headers = header_lines(settings.headers, target),
-  }
-end
-
 local function core_behaviour(settings, handlers, address)
   local behaviour = { name = address:sub(1, 60) }
   for name in pairs(ws_module.SETTINGS) do
@@ -432,34 +343,77 @@ local function core_behaviour(settings, handlers, address)
   return behaviour
 end
 
+-- What can't be right whatever the server does. `level` as for `error`.
+local function check(settings, level)
+  ws_module.normalise("connect", settings, level + 1)
+  local beat_fault = settings.heartbeat and heartbeat.fault(settings.heartbeat)
+  if beat_fault then
+    error("connect: option 'heartbeat' " .. beat_fault, level + 1)
+  end
+  local queue = outbox.new(settings.queue or true)
+  if queue.max_bytes > (settings.max_backpressure or ws_module.MAX_BACKPRESSURE) then
+    error("connect: option 'queue.max_bytes' must not be above 'max_backpressure'", level + 1)
+  end
+end
+
+-- What the heartbeat does with its connection.
+local function peer_of(state, ws)
+  return {
+    send = function(text)
+      ws:send(text)
+    end,
+    ping = function()
+      ws:ping()
+    end,
+    call = function(fn, ...)
+      return state:call(ws, fn, ...)
+    end,
+    is_busy = function()
+      return state.is_busy
+    end,
+    lost = function()
+      state.gave_up = true
+      terminate(ws)
+    end,
+  }
+end
+
 ---Open a WebSocket to a server. See the reference for all options.
----@param address string ws:// or wss://
+---@param address string|fun(): string? ws:// or wss://; a function is asked before each attempt
 ---@param connect_options? moonwire.ConnectOptions
 ---@return moonwire.WebSocket? ws
 ---@return string? message
 ---@return string? code
 function M.connect(address, connect_options)
-  options.argument(options.string, address, 1, "connect")
+  options.argument(options.either("a string or a function", options.string, options.func), address, 1, "connect")
   local settings = options.check("connect", CONNECT_OPTIONS, connect_options)
-  ws_module.normalise("connect", settings, 2)
-  local target, message = url.parse(address)
-  if not target or (target.scheme ~= "ws" and target.scheme ~= "wss") then
-    error(("connect: %s: %s"):format(message or "the scheme must be ws or wss", address), 2)
+  check(settings, 2)
+  local address_of = type(address) == "function" and address or nil
+  if address_of then
+    address = address_of()
+    if address == nil then
+      return nil, NO_ADDRESS, "cancelled"
+    end
   end
-  if settings.heartbeat and not settings.heartbeat.message then
-    error("connect: option 'heartbeat.message' is missing (pings are sent anyway, see 'ping_interval')", 2)
-  end
+  local target = target_module.of(settings, address, 2)
   local state = setmetatable({
     address = address,
     handlers = settings,
     reconnect = with_defaults(settings.reconnect, RECONNECT),
-    heartbeat = with_defaults(settings.heartbeat, HEARTBEAT),
     attempts = 0,
-    inbox = { first = 1, last = 0 },
+    inbox = inbox.new(address),
+    outbox = settings.queue and outbox.new(settings.queue),
   }, State)
-  state.target = core_target(settings, target)
+  function state.next_target()
+    if address_of then
+      address = address_of()
+      target = address ~= nil and target_module.of(settings, address, 0)
+    end
+    return target
+  end
   state.route = core.route(core_behaviour(settings, handlers_of(state), address))
-  local ws = core.connect(state.target, state.route)
+  local ws = core.connect(target, state.route)
+  state.heartbeat = settings.heartbeat and heartbeat.new(settings.heartbeat, peer_of(state, ws))
   states[ws] = state
   ws.data = settings.data
   if settings.wait == false or not coroutine.isyieldable() then

@@ -75,17 +75,21 @@ function M.one_of(...)
   end)
 end
 
----What any of several checks accepts; `expected` describes them together.
+---What any of several checks accepts; `expected` describes them together. Where a table is meant, the fault is what is wrong
+---inside of it.
 function M.either(expected, ...)
   local checks = { ... }
-  return check(expected, function(value)
+  return function(value)
+    local inside
     for _, accepts in ipairs(checks) do
-      if not accepts(value) then
-        return true
+      local wrong = accepts(value)
+      if not wrong then
+        return nil
       end
+      inside = inside or wrong:find "^[%.%[]" and wrong
     end
-    return false
-  end)
+    return inside or ("must be %s, not %s"):format(expected, describe(value))
+  end
 end
 
 M.off = check("false", function(value)

@@ -1,32 +1,17 @@
 -- time.lua - waiting and doing things later.
--- Owns one luv timer per wait, closed as soon as it is done with. Every function of a script runs in a task, so it may
--- wait itself. What is read here is the loop's clock; nothing blocks.
+-- Owns the timers of the clock that it started, each stopped as soon as it is done with. Every function of a script runs in
+-- a task, so it may wait itself; nothing blocks.
 -- SPDX-License-Identifier: MIT
 
+local clock = require "moonwire.clock"
 local core = require "moonwire.core"
 local options = require "moonwire.options"
-local uv = require "luv"
 
 local M = {}
 
 local YEAR = 31536000
 local DURATION = options.seconds(0, YEAR)
 local PERIOD = options.seconds(0.001, YEAR)
-
--- luv counts whole milliseconds from the loop's last look at the clock; look again, or the timer comes early.
-local function start_timer(seconds, is_repeating, callback)
-  local timer = uv.new_timer()
-  local period = math.ceil(seconds * 1000)
-  uv.update_time()
-  timer:start(period, is_repeating and period or 0, callback)
-  return timer
-end
-
-local function close_timer(timer)
-  if not timer:is_closing() then
-    timer:close()
-  end
-end
 
 ---Wait. Everything else goes on meanwhile.
 ---@param seconds number 0 lets everybody else have a turn
@@ -36,11 +21,11 @@ function M.sleep(seconds)
     error("sleep: can only wait inside a handler or a task (moonwire.spawn)", 2)
   end
   local task = coroutine.running()
-  local timer = start_timer(seconds, false, function()
+  local stop = clock.start(seconds, false, function()
     core.resume(task)
   end)
   coroutine.yield()
-  close_timer(timer)
+  stop()
 end
 
 ---Start a function in a task of its own. It runs at once, until it first waits; an error in it is logged.
@@ -58,12 +43,12 @@ Timer.__name = "moonwire.Timer"
 ---Don't call the function any more. Calling it twice, or late, is fine.
 ---@return boolean pending whether it would have been called (again)
 function Timer:cancel()
-  local handle = self.handle
-  self.handle = nil
-  if handle then
-    close_timer(handle)
+  local stop = self.stop
+  self.stop = nil
+  if stop then
+    stop()
   end
-  return handle ~= nil
+  return stop ~= nil
 end
 
 ---Call a function once, later.
@@ -74,7 +59,7 @@ function M.after(seconds, fn)
   options.argument(DURATION, seconds, 1, "after")
   options.argument(options.func, fn, 2, "after")
   local timer = setmetatable({}, Timer)
-  timer.handle = start_timer(seconds, false, function()
+  timer.stop = clock.start(seconds, false, function()
     timer:cancel()
     core.task(fn)
   end)
@@ -103,7 +88,7 @@ function M.every(seconds, fn)
   options.argument(PERIOD, seconds, 1, "every")
   options.argument(options.func, fn, 2, "every")
   local timer = setmetatable({ busy = false }, Timer)
-  timer.handle = start_timer(seconds, true, function()
+  timer.stop = clock.start(seconds, true, function()
     if not timer.busy then
       core.task(tick, timer, fn)
     end

@@ -10,6 +10,9 @@ local M = {}
 
 local SIZE_MAX = 1 << 31
 
+---What `max_backpressure` is in core, unless it is given.
+M.MAX_BACKPRESSURE = 1 << 20
+
 local COMPRESS = options.group {
   level = options.integer(1, 9),
   memory = options.integer(1, 9),

@@ -1,5 +1,6 @@
 // ws_server.mjs - a WebSocket server made of node's `ws`, for specs of our client. What it does is chosen by the path:
 //   /echo                    every message comes back
+//   /silent                  says nothing by itself
 //   /fragments               every message comes back in frames of 7 bytes, with a ping between the first two
 //   /large/<bytes>           one message of that size (?kind=binary), then as /echo
 //   /close/<code>/<reason>   closes at once; code 0 sends a Close frame without a code
@@ -82,6 +83,7 @@ const behaviours = {
   echo(ws) {
     ws.on("message", (data, isBinary) => ws.send(data, { binary: isBinary }));
   },
+  silent() {},
   fragments(ws) {
     ws.on("message", (data, isBinary) => {
       for (let at = 0; at === 0 || at < data.length; at += 7) {

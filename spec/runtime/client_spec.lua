@@ -116,7 +116,7 @@ describe("connect", function()
       ["connect: the scheme must be ws or wss: http://x/"] = { "http://x/" },
       ["connect: unknown option 'reconect'; did you mean 'reconnect'?"] = { "ws://x/", { reconect = true } },
       ["connect: header 'Upgrade' is chosen by moonwire"] = { "ws://x/", { headers = { Upgrade = "h2c" } } },
-      ["connect: option 'heartbeat.message' is missing (pings are sent anyway, see 'ping_interval')"] =
+      ["connect: option 'heartbeat' needs 'message' or 'ping', or 'expect' for a server that beats"] =
         { "ws://x/", { heartbeat = { interval = 5 } } },
     } do
       local ok, raised = pcall(moonwire.connect, table.unpack(call))

@@ -11,8 +11,8 @@
 
 static const char ROUTE[] = "moonwire.route";
 
-static const char *const event_names[MW_WS_EVENTS] = {"open", "message", "drain", "dropped",
-                                                      "pong", "close",   "error", "failed"};
+static const char *const event_names[MW_WS_EVENTS] = {"open",  "message", "drain",  "dropped", "pong",
+                                                      "close", "error",   "failed", "unsent"};
 
 static void read_deflate(lua_State *L, int table, struct mw_deflate_options *options)
 {

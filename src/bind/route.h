@@ -17,6 +17,7 @@ enum mw_ws_event {
     MW_WS_CLOSE,
     MW_WS_ERROR,
     MW_WS_FAILED,
+    MW_WS_UNSENT, /* no event: what `send` asks while nothing can leave */
     MW_WS_EVENTS
 };
 

@@ -83,6 +83,7 @@ static int enter(lua_State *L)
         break;
     case MW_WS_OPEN:
     case MW_WS_DRAIN:
+    case MW_WS_UNSENT:
     case MW_WS_EVENTS:
         break;
     }

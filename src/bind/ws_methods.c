@@ -79,6 +79,20 @@ bool mw_kind_check(lua_State *L, int index, const char *data, size_t len)
     return true;
 }
 
+/* A message that can't leave now: a client's rules may keep it, or know better why not. */
+static int unsent(lua_State *L, const struct mw_ws *ws)
+{
+    int ref = ws->route->handlers[MW_WS_UNSENT];
+
+    if (ref == LUA_NOREF)
+        return not_open(L, ws);
+    lua_settop(L, 3);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+    lua_insert(L, 1);
+    lua_call(L, 3, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
 static int ws_send(lua_State *L)
 {
     struct mw_ws *ws = self(L);
@@ -86,8 +100,8 @@ static int ws_send(lua_State *L)
     const char *data = luaL_checklstring(L, 2, &len);
     bool text = mw_kind_check(L, 3, data, len);
 
-    if (!ws->connection)
-        return not_open(L, ws);
+    if (!ws->connection || ws->connection->state != MW_OPEN)
+        return unsent(L, ws);
     return sent(L, ws, mw_connection_send(ws->connection, data, len, text));
 }
 

@@ -12,13 +12,33 @@
 ---@field max_delay? number 30
 ---@field jitter? number the share of the delay that chance may take away, 0 to 1; 0.5
 
----For servers that want words as a sign of life; pings are sent anyway (`ping_interval`). A message or a pong counts as the
----answer. When nothing comes back, `close` tells 1006 "no answer to the heartbeat in time"; not while the server's messages
----wait for a handler of ours.
+---A sign of life beside the pings that happen anyway (`ping_interval`). With `message` or `ping` the client beats: after
+---`interval` without a message from the server, and within `timeout` the answer has to be here. Without them the server beats:
+---what it `expect`s has to come within `interval` and `timeout`. Otherwise the connection is dropped, and `close` tells 1006 "no
+---answer to the heartbeat in time"; not while the server's messages wait for a handler of ours.
+---```lua
+---heartbeat = { message = "HeartBeat", expect = "HeartBeat", interval = 30 }
+---heartbeat = { message = '{"heart":true}', interval = 30, always = true }
+---heartbeat = { ping = true, interval = 10, timeout = 5 }
+---heartbeat = { expect = '{"type":"heartCheck"}', answer = '{"type":"heartCheck"}', interval = 30, timeout = 1 }
+---```
 ---@class moonwire.HeartbeatOptions
----@field message string|fun(): string what is sent, as text
----@field interval? number after so long without a message from the server; 30
----@field timeout? number how long it may take until something comes back; 10. Past it: the connection is dropped
+---@field message? string|fun(): string? what is sent, as text; nil from a function: nothing this time
+---@field ping? boolean send a ping instead; its pong is the answer
+---What is a sign of life of the server's and nothing else: no handler and no loop gets to see it. With it, only that is an
+---answer; without it, whatever comes.
+---@field expect? string|fun(data: string, kind: "text"|"binary"): boolean
+---@field answer? string|fun(data: string): string sent for each message that is expected
+---@field interval? number 30
+---@field timeout? number 10
+---@field always? boolean beat every `interval`, whatever comes meanwhile; false
+
+---Messages that `send` keeps while the connection isn't open: for the first time, or again. They leave in order when it is,
+---behind what the `open` handler sends. What was handed to a connection that broke is not sent again: that takes an answer of
+---the server's, which only the script knows.
+---@class moonwire.QueueOptions
+---@field max_messages? integer 100
+---@field max_bytes? integer 256 KiB, at most `max_backpressure`
 
 ---@class moonwire.ConnectTlsOptions: moonwire.TlsOptions
 ---@field server_name? string the name asked for (SNI) and expected in the certificate; the host of the URL
@@ -36,12 +56,15 @@
 ---@field data? any becomes `ws.data`
 ---@field reconnect? boolean|moonwire.ReconnectOptions false
 ---@field heartbeat? false|moonwire.HeartbeatOptions false
+---@field queue? boolean|moonwire.QueueOptions keep what is sent while the connection isn't open; false
 ---Every time the connection is open; it has run when `connect` returns.
 ---@field open? fun(ws: moonwire.WebSocket)
 ---One message. The next one waits until it returns.
 ---@field message? fun(ws: moonwire.WebSocket, data: string, kind: "text"|"binary")
 ---There is room again after "backpressure".
 ---@field drain? fun(ws: moonwire.WebSocket)
+---A message from the queue that will never leave, because there will be no further attempt.
+---@field dropped? fun(ws: moonwire.WebSocket, data: string, kind: "text"|"binary")
 ---@field pong? fun(ws: moonwire.WebSocket, data: string)
 ---Exactly once for every connection that was open; see the close codes in the reference.
 ---@field close? fun(ws: moonwire.WebSocket, code: integer, reason: string)

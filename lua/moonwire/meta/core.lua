@@ -139,6 +139,8 @@ function Exchange:accept(route, fields) end
 ---@field name? string for log lines
 ---@field hub? moonwire.core.Hub none for clients
 ---@field failed? fun(ws: moonwire.WebSocket, message: string, code: string) instead of `open`, exactly once
+---What `send` asks, and returns the answer of, while nothing can leave.
+---@field unsent? fun(ws: moonwire.WebSocket, data: string, kind?: "text"|"binary"): true?, string?, string?
 
 ---@param behaviour moonwire.core.Behaviour
 ---@return moonwire.core.Route

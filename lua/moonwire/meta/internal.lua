@@ -116,12 +116,58 @@ function response.answer(self, status, text, extra_headers) end
 
 ---@class moonwire.client
 local client = {}
----@param address string
+---@param address string|fun(): string?
 ---@param connect_options? moonwire.ConnectOptions
 ---@return moonwire.WebSocket? ws
 ---@return string? message
 ---@return string? code
 function client.connect(address, connect_options) end
+
+---@class moonwire.clock
+local clock = {}
+---@return number
+function clock.now() end
+---@param seconds number
+---@param is_repeating boolean
+---@param callback fun()
+---@return fun() stop
+function clock.start(seconds, is_repeating, callback) end
+---@return number
+function clock.random() end
+---@param other? table
+function clock.use(other) end
+
+---@class moonwire.heartbeat
+---@field OPTIONS table<string, fun(value: any): string?> the schema of moonwire.HeartbeatOptions
+local heartbeat = {}
+---@param rule moonwire.HeartbeatOptions
+---@return string?
+function heartbeat.fault(rule) end
+---@param rule moonwire.HeartbeatOptions
+---@param peer moonwire.heartbeat.Peer
+---@return moonwire.heartbeat.Heartbeat
+function heartbeat.new(rule, peer) end
+
+---@class moonwire.inbox
+local inbox = {}
+---@param name string
+---@return moonwire.inbox.Inbox
+function inbox.new(name) end
+
+---@class moonwire.outbox
+---@field OPTIONS table<string, fun(value: any): string?> the schema of moonwire.QueueOptions
+local outbox = {}
+---@param rule true|moonwire.QueueOptions
+---@return moonwire.outbox.Outbox
+function outbox.new(rule) end
+
+---@class moonwire.target
+local target = {}
+---@param settings moonwire.ConnectOptions
+---@param address string
+---@param level integer
+---@return table
+function target.of(settings, address, level) end
 
 ---@class moonwire.fetch
 local fetch = {}
@@ -134,6 +180,7 @@ function fetch.fetch(address, fetch_options) end
 
 ---@class moonwire.ws
 ---@field SETTINGS table<string, fun(value: any): string?> the schema of moonwire.ConnectionSettings
+---@field MAX_BACKPRESSURE integer what it is by default
 local ws = {}
 ---@param value any
 ---@return string? wrong
@@ -160,7 +207,7 @@ function time.after(seconds, fn) end
 function time.every(seconds, fn) end
 
 ---@class moonwire.Timer
----@field private handle? userdata luv's timer
+---@field private stop? fun()
 ---@field private busy? boolean
 
 -- ---- router, static, fs ----

@@ -43,7 +43,8 @@ function moonwire.fetch(address, options) end
 ---`wait = false`, it returns the WebSocket at once; a failure then goes to the `error` handler. It is told exactly once.
 ---
 ---Codes: "dns", "refused", "unreachable", "timeout", "proxy", "tls", "reset", "connect"; "status 401" (any status but 101);
----"handshake" (an answer against the rules); "cancelled" (the script closed it before it was open); "closed" (`open` failed).
+---"handshake" (an answer against the rules); "cancelled" (the script closed it before it was open, or gave no address);
+---"closed" (`open` failed).
 ---```lua
 ---local ws = assert(moonwire.connect("wss://example.com/live", { reconnect = true }))
 ---ws:send "Hello"
@@ -51,7 +52,7 @@ function moonwire.fetch(address, options) end
 ---  print(kind, data)
 ---end
 ---```
----@param address string ws:// or wss://
+---@param address string|fun(): string? ws:// or wss://; a function is asked before each attempt, nil: give up
 ---@param options? moonwire.ConnectOptions
 ---@return moonwire.WebSocket? ws
 ---@return string? message

@@ -30,7 +30,8 @@ local WebSocket = {}
 ---@param data string
 ---@param kind? "text"|"binary" "text"
 ---@return true? ok
----@return "backpressure"|string|nil message with `true`: queued, but more than `high_water` waits now
+---With `true`: "backpressure" (more than `high_water` waits now), "queued" (a client with a `queue` keeps it until it is open)
+---@return "backpressure"|"queued"|string|nil message
 ---@return "connecting"|"closing"|"closed"|"full"|nil code
 function WebSocket:send(data, kind) end
 
