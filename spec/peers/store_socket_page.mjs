@@ -18,6 +18,7 @@ play(async (browser) => {
   const ada = await openWindow(browser, "Ada");
   await comeIn(ada, "Ada");
   await ada.getByText("You are alone here").waitFor();
+  assert.ok(!await ada.getByLabel("what is your name?").isVisible());
   const ben = await openWindow(browser, "Ben", { viewport: PHONE, colorScheme: "dark" });
   await comeIn(ben, "Ben");
   await ada.getByText("2 windows are here").waitFor();
