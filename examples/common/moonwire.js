@@ -1,14 +1,14 @@
 /* moonwire.js - one WebSocket that comes back, for the browser, with the names of VueUse's useWebSocket.
- * Owns its socket, its timers and the queue of what could not leave yet. A callback that throws stops nothing here.
+ * Owns its socket, its timers and the queue of what could not leave yet.
  * Read `status`, `data` and `ws` from the object each time: taken out of it they stand still.
  * SPDX-License-Identifier: MIT */
 
 /**
  * @typedef {object} Reconnect  times in ms
  * @property {number|((made: number) => boolean)} [retries] attempts after a loss; -1 (default): for ever
- * @property {number|((attempt: number) => number|null)} [delay] 1000; `attempt` counts from 1, null gives up
- * @property {number} [factor] 1; by which it grows each time
- * @property {number} [maxDelay] 30000; where it stops growing
+ * @property {number|((attempt: number) => number|null)} [delay] 1000; `attempt` is 1 at first, null gives up
+ * @property {number} [factor] 1; it grows by this
+ * @property {number} [maxDelay] 30000; but not beyond
  * @property {number} [jitter] 0; the share of it, up to 1, that chance may take away
  * @property {(unsent: any[]) => void} [onFailed] no attempt is left; what was queued is handed back
  *
@@ -25,7 +25,7 @@
  * @property {string|string[]|(() => string|string[])} [protocols]
  * @property {boolean} [immediate] true; false: open() is yours to call
  * @property {boolean} [autoClose] true; leaving the page closes with 1000, coming back opens again
- * @property {string} [closeReason] for autoClose, at most 123 bytes
+ * @property {string} [closeReason] at most 123 bytes
  * @property {boolean|Reconnect} [autoReconnect] true
  * @property {boolean|Heartbeat} [heartbeat] false
  * @property {number} [queue] 100; messages kept while not open
@@ -52,7 +52,7 @@ export function useWebSocket(url, options = {}) {
   let wanted = false; // from open() until close() or the last attempt
   let away = false; // the page was left while wanted
   let made = 0; // attempts since the loss
-  let turn = 0; // of the attempt: an address may come too late
+  let turn = 0; // an address may come too late
   let planned, patience, pulse, pong;
 
   const value = (given, ...about) => (typeof given === "function" ? given(...about) : given);
@@ -65,7 +65,7 @@ export function useWebSocket(url, options = {}) {
   };
   const say = (status, retry) => {
     socket.status = status;
-    queueMicrotask(() => call(options.onStatus, status, retry)); // never before the page has the object
+    queueMicrotask(() => call(options.onStatus, status, retry)); // the page has the object then
   };
 
   /* One at a time: whatever is there is let go. */
@@ -90,7 +90,7 @@ export function useWebSocket(url, options = {}) {
       wanted = false;
       say("CLOSED");
     } else {
-      wait = Math.max(wait, Math.min(wait * factor ** made++, maxDelay)) * (1 - jitter * Math.random());
+      wait = Math.min(wait * factor ** made++, delay > maxDelay ? delay : maxDelay) * (1 - jitter * Math.random());
       planned = setTimeout(attempt, wait);
       say("CLOSED", { attempt: made, delay: wait });
     }
@@ -211,7 +211,14 @@ export function useWebSocket(url, options = {}) {
     addEventListener("pageshow", () => away && open());
   }
 
-  const socket = { status: "CLOSED", data: null, ws: undefined, open, close, send };
+  const socket = {
+    status: /** @type {Status} */ ("CLOSED"),
+    data: /** @type {any} */ (null),
+    ws: /** @type {WebSocket|undefined} */ (undefined),
+    open,
+    close,
+    send,
+  };
   if (immediate) open();
   return socket;
 }
