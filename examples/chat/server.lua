@@ -1,104 +1,96 @@
--- server.lua - a chat: rooms, names, who is here, and what was said last.
+-- server.lua - customer service: customers and agents in a chat that loses nothing, and knows who has read what.
 --
---   moonwire examples/chat/server.lua [port] [host]
+--   moonwire examples/chat/server.lua [port] [host] [database] [seconds a client has to show its token]
 --
--- The page in public/ and this script send each other JSON objects:
---   page    { type = "join", name }    { type = "say", text }
---   server  { type = "said", id, at, name, text }    a message; newcomers are told the last ones first
---           { type = "here", people }                who is in the room now, one name for each window
---           { type = "error", message }              only to the window whose message was wrong
+-- POST /login takes { name, role = "customer" | "agent" } and answers { token }. The token comes in one of these ways;
+-- a bad one is refused with 401 and the reason, before the WebSocket opens:
+--   ws://…/?Authorization=Bearer%20<token>      ws://…/webSocketServer?token=<token>      ws://…/api/litchi/<token>
+--   new WebSocket("ws://…/", ["Bearer" + token])
+-- or, on ws://…/ws, as the first message. The page in public/ does that: it keeps the token out of everybody's logs, and
+-- a page that is refused learns why (browsers hide the 401).
+--
+-- A customer has one room, named after them. Agents are in all rooms, and name the `room` in all that they send.
+--   client  { type = "auth", data = token }
+--           { content, id }               a message. The id, optional, is the client's own: it may send the same again
+--           { typing = true | false }     { read = seq }: everything up to there
+--           { history = { before = seq } } the messages before that one, or the last ones
+--           { list = true }               agents: all rooms, with the latest message and how many are unread
+--           { heart = true }              answered with the same
+--   server  { type = "auth", data = "auth ok" }, or { type = "noAuth" } and the connection closes
+--           { content, room, seq, from, role, at }          a message of somebody else; seq counts in its room
+--           { type = "ack", id, room, seq, at }             to its sender, when the message is on the disk
+--           { type = "error", message, id }                 only to the client whose message was wrong
+--           { type = "history", room, before, messages, more, read = { customer, agent } }
+--           { type = "list", rooms }
+--         and, to those who have asked for the history or the list:
+--           { type = "typing", room, from, role, typing }   { type = "read", room, role, seq, unread }
+--           { type = "here", room, online }: the customer   { type = "agents", online }: how many
 -- SPDX-License-Identifier: MIT
 
-local moonwire = require "moonwire"
-local json = moonwire.json
+local here = arg[0]:match "^(.*)/" or "."
+package.path = here .. "/?.lua;" .. here .. "/../common/?.lua;" .. package.path
 
-local MAX_NAME, MAX_TEXT, MAX_HISTORY, MAX_ROOMS = 24, 1000, 100, 1000
+local chat = require "desk"
+local moonwire = require "moonwire"
+local token = require "token"
+
+local TOKEN_SECONDS = 12 * 3600
 
 local app = moonwire.app()
-local rooms, room_count = {}, 0
+local signer = token.signer(here)
+local history = require("history").open(arg[3] or (os.getenv "STATE_DIRECTORY" or here) .. "/chat.db")
+local desk = chat.new(app, history, signer, assert(tonumber(arg[4] or 10), "the seconds must be a number"))
 
--- What somebody typed, without the space around it; nil unless it has 1 to `most` characters.
-local function typed(value, most)
-  local length = type(value) == "string" and utf8.len(value)
-  return length and length <= most and value:match("^%s*(.*%S)") or nil
+-- How a route behaves that is open to whoever passes `upgrade`.
+local function route(upgrade)
+  return {
+    upgrade = upgrade,
+    origins = "*", -- browsers don't send a token by themselves, as they do a cookie: pages elsewhere can't borrow it
+    max_payload = 64 * 1024,
+    slow = "close", -- a chat must not leave out messages: who can't keep up comes back, and finds them in the history
+
+    open = function(ws)
+      desk:open(ws)
+    end,
+    message = function(ws, text)
+      desk:message(ws, text)
+    end,
+    close = function(ws)
+      desk:close(ws)
+    end,
+  }
 end
 
--- The room of that name. It stays as long as the server runs, for the sake of its history.
-local function find_room(name)
-  if not rooms[name] and room_count < MAX_ROOMS and typed(name, MAX_NAME) == name then
-    room_count = room_count + 1
-    rooms[name] = { name = name, people = {}, history = {}, said = 0 }
+local with_token = route(function(req)
+  local text, protocol = token.of(req)
+  local member, problem = desk:check(text)
+  if not member then
+    return moonwire.reject(401, problem .. "\n")
   end
-  return rooms[name]
-end
+  return member, protocol
+end)
+app:ws("/", with_token)
+app:ws("/webSocketServer", with_token)
+app:ws("/api/litchi/*token", with_token)
+app:ws("/ws", route(function()
+  return {} -- nobody yet: the token is the first message
+end))
 
-local function tell_people(room)
-  local names = {}
-  for _, name in pairs(room.people) do
-    table.insert(names, name)
+-- For the demonstration anybody is who they say. A real one asks for a password here, and slows down who guesses.
+app:post("/login", function(req, res)
+  local message = req:json()
+  local asked = type(message) == "table" and message or {}
+  local member, problem = chat.member(asked.name, asked.role)
+  if not member then
+    res.status = 400
+    return res:json { message = problem }
   end
-  table.sort(names)
-  app:publish_json(room.name, { type = "here", people = names })
-end
+  res:json { token = signer:sign({ sub = member.name, role = member.role }, TOKEN_SECONDS) }
+end)
 
--- What a window may ask for. Each returns what was wrong, if anything was.
-local handle = {}
+app:static("/common", here .. "/../common")
+app:static("/", here .. "/public")
 
-function handle.join(ws, message)
-  local room, name = ws.data, typed(message.name, MAX_NAME)
-  if not name or room.people[ws] then
-    return ("join once, with a name of 1 to %d characters"):format(MAX_NAME)
-  end
-  room.people[ws] = name
-  for _, said in ipairs(room.history) do
-    ws:send(said)
-  end
-  ws:subscribe(room.name)
-  tell_people(room)
-end
-
-function handle.say(ws, message)
-  local room, text = ws.data, typed(message.text, MAX_TEXT)
-  if not text or not room.people[ws] then
-    return ("join first, then say something of 1 to %d characters"):format(MAX_TEXT)
-  end
-  room.said = room.said + 1
-  local said = { type = "said", id = room.said, at = os.time(), name = room.people[ws], text = text }
-  table.insert(room.history, json.encode(said))
-  if #room.history > MAX_HISTORY then
-    table.remove(room.history, 1)
-  end
-  app:publish(room.name, room.history[#room.history])
-end
-
-function handle.anything_else()
-  return "send a JSON object of the type join or say"
-end
-
-app:ws("/chat/:room", {
-  max_payload = 16 * 1024,
-
-  upgrade = function(req)
-    return find_room(req.params.room) or moonwire.reject(404, "there is no such room")
-  end,
-
-  message = function(ws, data)
-    local message = json.decode(data)
-    local act = type(message) == "table" and handle[message.type] or handle.anything_else
-    local problem = act(ws, message)
-    if problem then
-      ws:send_json { type = "error", message = problem }
-    end
-  end,
-
-  close = function(ws)
-    ws.data.people[ws] = nil
-    tell_people(ws.data)
-  end,
-})
-
-app:static("/", (arg[0]:match("^(.*)/") or ".") .. "/public")
-
-local listener = assert(app:listen { host = arg[2] or "127.0.0.1", port = tonumber(arg[1] or 8080) })
+local listener = assert(app:listen { host = arg[2] or "127.0.0.1", port = arg[1] or 8080 })
 local address = listener:address()
 print(("The chat is at http://%s:%d/"):format(address.host, address.port))

@@ -2,7 +2,7 @@
 -- OpenSSL, by way of Debian's lua-luaossl.
 -- Owns the file of the secret, which it makes when there is none.
 --
---   local signer = require("token").signer(here .. "/secret.key")
+--   local signer = require("token").signer(here)
 --   local text = signer:sign({ sub = "ada" }, 3600)
 --   local claims, problem = signer:verify(text)
 -- SPDX-License-Identifier: MIT
@@ -82,10 +82,11 @@ end
 local Signer = {}
 Signer.__index = Signer
 
----@param path string where the secret is kept; made, and readable by its owner only, if there is none
+---@param directory string where the secret is kept, unless STATE_DIRECTORY of the environment says otherwise (as under
+---systemd): in secret.key, which is made, and readable by its owner only, if it is not there
 ---@return token.Signer
-function M.signer(path)
-  return setmetatable({ secret = find_secret(path) }, Signer)
+function M.signer(directory)
+  return setmetatable({ secret = find_secret((os.getenv "STATE_DIRECTORY" or directory) .. "/secret.key") }, Signer)
 end
 
 local function signature(self, text)

@@ -67,7 +67,8 @@ function M.new(app, figures)
     slow = "latest",
     max_payload = 4096,
     max_backpressure = 32 * 1024,
-    write_timeout = 60,
+    write_timeout = 60, -- for pages that sleep, as on the wall screen
+    pong_timeout = 60,
 
     upgrade = function()
       return { live = true, mode = "full" }
@@ -87,7 +88,8 @@ function M.new(app, figures)
     end,
 
     close = function(_, code, reason)
-      moonwire.log("info", ("a home page was left: %d %s"):format(code, reason))
+      -- The reason is the page's: what would begin another line of the log is left out.
+      moonwire.log("info", ("a home page was left: %d %s"):format(code, (reason:gsub("%c", ""))))
     end,
   }, push
 end

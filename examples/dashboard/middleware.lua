@@ -30,12 +30,12 @@ end
 ---@param figures dashboard.Figures
 function M.data(figures)
   return function(req, res)
-    local text = req.method == "GET" and figures.texts[req.path:match "^/api/(%a+)$"]
-    if text then
+    local text = figures.texts[req.path:match "^/api/(%a+)$"]
+    if text and (req.method == "GET" or req.method == "HEAD") then
       return res:send(text)
     end
     res.status = 404
-    res:json { message = "no such data; under /api are trend, seller, map, rank, hot and stock", status = 404 }
+    res:send '{"message":"no such data; under /api are trend, seller, map, rank, hot and stock","status":404}'
   end
 end
 

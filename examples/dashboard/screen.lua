@@ -14,14 +14,14 @@ local names = require("figures").NAMES
 
 local M = {}
 
-local MAX_MESSAGE = 16 * 1024
+local MAX_MESSAGE = 2 * 1024
 -- Little more than one push of everything: a window that has not taken it gets the newest of each topic once it does.
 local MAX_WAITING = 32 * 1024
--- A window may sleep for longer than the ten seconds after which others are given up.
+-- A window may sleep for longer than the ten seconds after which others are given up; it answers no ping meanwhile.
 local PATIENCE = 60
 
 local function with_data(text, data)
-  return (text:gsub("%s*}%s*$", "")) .. ',"data":' .. json.encode(data) .. "}"
+  return text:match "^(.*)}" .. ',"data":' .. json.encode(data) .. "}"
 end
 
 ---@param app moonwire.App
@@ -40,27 +40,37 @@ function M.new(app, figures)
     end
   end
 
+  -- What says how things are has a topic of its own, so that the newest of each still comes to a slow window.
+  local function topic_of(message)
+    if message.action == "themeChange" then
+      return "theme"
+    elseif message.action == "fullScreen" and figures.texts[message.chartName] then
+      return "full " .. message.chartName
+    end
+    return "other"
+  end
+
   local function relay(message, text)
-    -- A topic of its own for each chart, so that to a slow window each chart's newest state still comes.
-    local topic = "relay " .. (figures.texts[message.chartName] and message.chartName or "all")
-    if message.value == true or type(message.value) == "string" and message.value ~= "" then
-      last[topic] = text
-    elseif message.value == false then
-      last[topic] = nil
+    local topic = topic_of(message)
+    if topic ~= "other" then
+      last[topic] = message.value and message.value ~= "" and text or nil
     end
     app:publish(topic, text)
   end
 
   return {
+    origins = "*", -- as the data interface: front ends are often served from elsewhere
     slow = "latest",
     max_payload = MAX_MESSAGE,
     max_backpressure = MAX_WAITING,
     write_timeout = PATIENCE,
+    pong_timeout = PATIENCE,
 
     open = function(ws)
-      ws:subscribe "relay all"
+      ws:subscribe "theme"
+      ws:subscribe "other"
       for _, name in ipairs(names) do
-        ws:subscribe("relay " .. name)
+        ws:subscribe("full " .. name)
       end
       for _, text in pairs(last) do
         ws:send(text)

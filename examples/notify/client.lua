@@ -29,7 +29,7 @@ assert(ws, problem)
 
 for text in ws:messages() do
   local notification = moonwire.json.decode(text)
-  if notification.msg and not notification.read then
+  if notification.msg then
     print(os.date("%H:%M  ", notification.at) .. notification.msg)
   end
 end

@@ -13,7 +13,7 @@ if not msg then
   error("usage: moonwire examples/notify/send.lua name|'*' message [url]", 0)
 end
 
-local signer = require("token").signer((os.getenv "STATE_DIRECTORY" or here) .. "/secret.key")
+local signer = require("token").signer(here)
 local answer = assert(moonwire.fetch(server .. "/notify", {
   headers = { Authorization = "Bearer " .. signer:sign({ sub = "admin", role = "admin" }, 60) },
   json = { to = to, msg = msg },
@@ -22,4 +22,4 @@ local body = answer:json() or {}
 if answer.status ~= 200 then
   error(("%d %s: %s"):format(answer.status, answer.reason, body.problem or answer.body), 0)
 end
-print(("shown in %d windows"):format(body.windows))
+print(("shown in %d window%s"):format(body.windows, body.windows == 1 and "" or "s"))

@@ -2,11 +2,12 @@
 --
 --   moonwire examples/notify/server.lua [port] [host]
 --
---   ws://…/?token=…   page    Hello WebSockets!   HeartBeat     plain text; HeartBeat is answered with the same
---                             {"read":id}                       all up to this one were seen
---                     server  {"msg":"…","id":…,"at":…,"read":…}  a notification; who comes is told the last ones first
---                             {"read":id}                       they were seen, in another window
---                             {"problem":"…"}                   what was wrong with a message
+--   ws://…/?token=…   page    Hello WebSockets!   HeartBeat   plain text; HeartBeat is answered with the same
+--                             {"read":id}                     all up to this one were seen
+--                     server  {"msg":"…","id":…,"at":…}       a notification; first those that came while nobody was there
+--                             {"problem":"…"}                 what was wrong with a message
+--   ws://…/?list=all&token=…  for pages with a list: first the last 50, each with "read":true or false; later also
+--                             {"read":id}                     all up to this one were seen, in some window
 --   POST /login       {"name":"…"} → {"token":"…"}
 --   POST /orders      with a token: something that leads to notifications
 --   POST /notify      {"to":a name or "*","msg":"…"} with the token of an administrator (send.lua) → {"windows":n}
@@ -24,8 +25,9 @@ local TOKEN_SECONDS = 24 * 3600
 local DELIVERY_SECONDS = 5 -- until an order of this shop has left the house
 
 local app = moonwire.app()
-local signer = token.signer((os.getenv "STATE_DIRECTORY" or here) .. "/secret.key")
-local inboxes, people = {}, 0 -- by name: { the last notifications, oldest first; seen = id }
+local signer = token.signer(here)
+-- By name: { the last notifications, oldest first; count = the newest id, seen and told = the last ids that were }.
+local inboxes, people = {}, 0
 
 local function text_of(value, most)
   local length = type(value) == "string" and utf8.len(value)
@@ -34,7 +36,7 @@ end
 
 local function inbox_of(name)
   if not inboxes[name] and people < MAX_PEOPLE then
-    inboxes[name], people = { seen = 0, count = 0 }, people + 1
+    inboxes[name], people = { count = 0, seen = 0, told = 0 }, people + 1
   end
   return inboxes[name]
 end
@@ -51,7 +53,11 @@ local function notify(name, msg)
   if #inbox > MAX_KEPT then
     table.remove(inbox, 1)
   end
-  return app:publish_json(name, notification)
+  local windows = app:publish_json("news of " .. name, notification)
+  if windows > 0 then
+    inbox.told = inbox.count
+  end
+  return windows
 end
 
 -- Who a request comes from; answers 401 when nobody knows.
@@ -68,22 +74,31 @@ app:ws("/", {
   max_payload = 16 * 1024,
 
   upgrade = function(req)
-    local claims, problem = signer:verify((token.of(req)))
+    local text, protocol = token.of(req)
+    local claims, problem = signer:verify(text)
     if not claims then
       return moonwire.reject(401, problem .. "\n")
     elseif not inbox_of(claims.sub) then
       return moonwire.reject(503, "too many people\n")
     end
-    return { name = claims.sub }
+    return { name = claims.sub, has_list = req.query.list == "all" }, protocol
   end,
 
   open = function(ws)
-    local inbox = inboxes[ws.data.name]
-    for _, notification in ipairs(inbox) do
-      notification.read = notification.id <= inbox.seen
-      ws:send_json(notification)
+    local name, has_list = ws.data.name, ws.data.has_list
+    local inbox = inboxes[name]
+    for _, each in ipairs(inbox) do
+      if has_list then
+        ws:send_json { msg = each.msg, id = each.id, at = each.at, read = each.id <= inbox.seen }
+      elseif each.id > inbox.told then
+        ws:send_json(each) -- and never again: such a page can't say what was seen
+      end
     end
-    ws:subscribe(ws.data.name)
+    inbox.told = inbox.count
+    ws:subscribe("news of " .. name)
+    if has_list then
+      ws:subscribe("seen by " .. name)
+    end
   end,
 
   message = function(ws, text)
@@ -98,7 +113,7 @@ app:ws("/", {
       return ws:send_json { problem = 'send HeartBeat, or {"read": the id of a notification}' }
     end
     inbox.seen = math.max(inbox.seen, read)
-    app:publish_json(ws.data.name, { read = inbox.seen })
+    app:publish_json("seen by " .. ws.data.name, { read = inbox.seen })
   end,
 })
 

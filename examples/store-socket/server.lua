@@ -27,7 +27,7 @@ local MISSED_MAX, MAX_NAME, MAX_PEOPLE = 2, 40, 10000
 local FULL = { map = 12, lamp = 8, eyepiece = 3 }
 
 local app = moonwire.app()
-local signer = token.signer((os.getenv "STATE_DIRECTORY" or here) .. "/secret.key")
+local signer = token.signer(here)
 local stock = { map = FULL.map, lamp = FULL.lamp, eyepiece = FULL.eyepiece }
 local windows, online = {}, 0 -- those who are known, as a set
 local baskets, people = {}, 0 -- by name
@@ -79,7 +79,7 @@ end
 local function authenticate(ws, message)
   local claims = signer:verify(message.type == "auth" and message.data)
   local name = claims and claims.sub
-  if not name or not baskets[name] and people >= MAX_PEOPLE then
+  if type(name) ~= "string" or not baskets[name] and people >= MAX_PEOPLE then
     return refuse(ws)
   end
   if not baskets[name] then

@@ -46,6 +46,24 @@ play(async (browser) => {
   await picture(phone, "dashboard-phone");
   step("the theme follows on every window");
 
+  // What a program sends to all windows, and what none of them may take for something else.
+  await phone.evaluate(async () => {
+    const socket = new WebSocket(new URL("./", document.baseURI));
+    await new Promise((resolve) => (socket.onopen = resolve));
+    for (const chartName of ["nothing", "constructor", "__proto__", null, ["trend"], {}]) {
+      socket.send(JSON.stringify({ action: "fullScreen", socketType: "fullScreen", chartName, value: true }));
+    }
+    for (const socketType of ["trendData", "connected", "constructor", null]) {
+      socket.send(JSON.stringify({ action: "fullScreen", socketType, chartName: "trend", data: "[]", value: false }));
+    }
+    socket.send('{"action":"themeChange","socketType":"themeChange","chartName":"","value":"light"}');
+  });
+  await theme(wall, "light");
+  await hasMoved(wall, "trend", await figures(wall, "trend"));
+  await wall.getByRole("button", { name: "Dark theme" }).click();
+  await Promise.all([theme(wall, "dark"), theme(phone, "dark")]);
+  step("nonsense disturbs no window");
+
   await wall.getByRole("button", { name: "Orders today: full screen" }).click();
   await Promise.all([full(wall, "map"), full(phone, "map")]);
   await picture(wall, "dashboard-full");

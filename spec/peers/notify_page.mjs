@@ -37,7 +37,22 @@ play(async (browser) => {
   await settings.getByRole("button", { name: "Notifications, 2 new" }).click();
   await settings.locator(".panel li").getByText("We have your order, thank you.").waitFor();
   await unread(orders, 0);
+  assert.equal(await settings.locator(".panel .new").count(), 2, "what is new stays marked while the list is open");
+  await need("notify", { to: "Ada", msg: "You see this at once" });
+  await settings.locator(".panel li").getByText("You see this at once").waitFor();
+  await unread(orders, 0);
+  await settings.getByRole("button", { name: "Notifications" }).click();
+  await settings.locator(".panel").waitFor({ state: "hidden" });
   step("seen on one page is seen on all");
+
+  for (let i = 1; i <= 60; i++) await need("notify", { to: "Ada", msg: `number ${i}` });
+  await pops(orders, "number 60");
+  assert.equal(await orders.locator(".toast").count(), 4);
+  assert.equal(await orders.locator(".list li").count(), 50);
+  await orders.locator(".bell").click();
+  await Promise.all([orders, settings].map((page) => unread(page, 0)));
+  await orders.keyboard.press("Escape");
+  step("many at once leave the page to be seen");
 
   const phone = await openWindow(browser, "phone", { viewport: PHONE, colorScheme: "dark" });
   await need("notify", { to: "Ben", msg: "While you were away" });
@@ -82,6 +97,12 @@ play(async (browser) => {
   await clocked.getByText("No connection; reload to try again").waitFor();
   step("ten tries, six seconds apart, and then no more");
 
+  await clocked.getByRole("button", { name: "Log out" }).click();
+  await clocked.getByLabel("Your name").fill("Cy");
+  await clocked.getByRole("button", { name: "Log in" }).click();
+  await clocked.waitForFunction(() => document.querySelector("header input").validationMessage.startsWith("You can't log in"));
+  step("who can't log in is told so");
+
   await need("start");
   await Promise.all([orders, settings, phone].map((page) => is(page, "open")));
   step("the others come back");
@@ -92,5 +113,7 @@ play(async (browser) => {
   await login(settings, "Ada");
   await is(orders, "open");
   await unread(orders, 1);
+  await clocked.getByRole("button", { name: "Log in" }).click();
+  await is(clocked, "open");
   step("logging out and in goes for all tabs");
 });

@@ -85,4 +85,13 @@ play(async (browser) => {
   await Promise.all([is(ada, "open"), is(ben, "open")]);
   await left(ada, "3 left");
   step("they come back, and see how it is now");
+
+  const late = await openWindow(browser, "late", { viewport: PHONE });
+  await late.evaluate(() => sessionStorage.setItem("token", "expired"));
+  await late.reload();
+  await late.getByRole("alert").getByText("Please come in again").waitFor();
+  await comeIn(late, "W".repeat(40));
+  assert.ok(await late.getByRole("alert").isHidden());
+  await doesNotScrollSideways(late);
+  step("who is not known any more is told so, and comes in again");
 });

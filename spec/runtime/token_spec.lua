@@ -10,11 +10,11 @@ local token = dofile(example.path "examples/common/token.lua")
 local SECRET = ("s"):rep(32)
 
 local function signer()
-  local path = async.directory() .. "/secret.key"
-  local file <close> = assert(io.open(path, "wb"))
+  local directory = async.directory()
+  local file <close> = assert(io.open(directory .. "/secret.key", "wb"))
   file:write(SECRET)
   file:flush()
-  return token.signer(path)
+  return token.signer(directory)
 end
 
 local function request(fields)
@@ -56,7 +56,7 @@ describe("a signed token", function()
         head .. "." .. body:sub(1, -2) .. "." .. mark,
         "eyJhbGciOiJub25lIn0." .. body .. "." .. mark, -- {"alg":"none"}
         "bm90aGluZw." .. body .. "." .. mark, -- no JSON
-        token.signer(async.directory() .. "/other.key"):sign({ sub = "ada" }, 60),
+        token.signer(async.directory()):sign({ sub = "ada" }, 60),
       },
       ["the token has expired; log in again"] = { tokens:sign({ sub = "ada" }, 0), tokens:sign({ sub = "ada" }, -60) },
       ["the token doesn't say until when it is good"] = { tokens:sign({ exp = "tomorrow" }, 60), tokens:sign({ exp = 1e300 }, 60) },
@@ -85,23 +85,24 @@ end)
 
 describe("the secret of tokens", function()
   it("is made once, for its owner only, and kept", function()
-    local path = async.directory() .. "/secret.key"
-    local text = token.signer(path):sign({ sub = "ada" }, 60)
+    local directory = async.directory()
+    local path = directory .. "/secret.key"
+    local text = token.signer(directory):sign({ sub = "ada" }, 60)
     assert.equal("rw-------", lfs.attributes(path, "permissions"))
     assert.equal(32, lfs.attributes(path, "size"))
-    assert.equal("ada", token.signer(path):verify(text).sub)
+    assert.equal("ada", token.signer(directory):verify(text).sub)
   end)
 
   it("must not be a short one, nor out of reach", function()
-    local path = async.directory() .. "/secret.key"
-    local file <close> = assert(io.open(path, "wb"))
+    local directory = async.directory()
+    local file <close> = assert(io.open(directory .. "/secret.key", "wb"))
     file:write "password"
     file:flush()
     assert.error_matches(function()
-      token.signer(path)
+      token.signer(directory)
     end, "the secret in .*secret%.key is shorter than 32 bytes")
     assert.error_matches(function()
-      token.signer(path .. "/nowhere/secret.key")
-    end, "ENOTDIR")
+      token.signer(directory .. "/nowhere")
+    end, "ENOENT")
   end)
 end)

@@ -26,6 +26,17 @@ function M.path(path)
   return ROOT .. "/" .. path
 end
 
+---Who signs tokens as a server does that was started with TOKEN_SECRET.
+---@param secret string
+---@return token.Signer
+function M.signer(secret)
+  local directory = async.directory()
+  local file <close> = assert(io.open(directory .. "/secret.key", "wb"))
+  file:write(secret)
+  file:flush()
+  return dofile(M.path "examples/common/token.lua").signer(directory)
+end
+
 ---Start `examples/NAME/server.lua` on this machine, and wait until it says where it is.
 ---@param name string
 ---@param arguments? table further ones, after port and host

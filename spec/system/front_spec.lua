@@ -68,7 +68,8 @@ describe("the front page of the examples", function()
         assert.equal(lfs.attributes(path, "size"), answer.length, file)
       end
     end
-    for _, path in ipairs { "chat/nothing.lua", "chat/secret.key", "front/server.lua", "chat/..%2fchat%2fserver.lua", "%2e%2e/x" } do
+    for _, path in ipairs { "chat/nothing.lua", "chat/secret.key", "front/server.lua", "chat/..%2fchat%2fserver.lua",
+      "%2e%2e/x" } do
       local status = front:fetch("/source/" .. path).status
       assert.is_true(status == 404 or status == 400, path)
     end

@@ -1,7 +1,6 @@
 -- notify_spec.lua - examples/notify as people use it: greeting and heartbeat on the wire, inboxes, and a site in a browser.
 -- SPDX-License-Identifier: MIT
 
-local async = require "spec.support.async"
 local example = require "spec.support.example"
 local json = require "moonwire.json"
 local peer = require "spec.support.peer"
@@ -19,11 +18,7 @@ describe("the notify example", function()
   end
 
   setup(function()
-    local path = async.directory() .. "/secret.key"
-    local file <close> = assert(io.open(path, "wb"))
-    file:write(SECRET)
-    file:flush()
-    tokens = dofile(example.path "examples/common/token.lua").signer(path)
+    tokens = example.signer(SECRET)
   end)
 
   before_each(function()
@@ -54,8 +49,9 @@ describe("the notify example", function()
     return body.windows
   end
 
-  local function visit(name)
-    return (shop:visit("/?token=" .. tokens:sign({ sub = name }, 60)))
+  -- A page with a list; `plain`: one that knows nothing of lists.
+  local function visit(name, plain)
+    return (shop:visit((plain and "/?token=" or "/?list=all&token=") .. tokens:sign({ sub = name }, 60)))
   end
 
   it("lets in who has a token that is good", function()
@@ -63,6 +59,9 @@ describe("the notify example", function()
     assert.equal(200, status)
     shop:visit("/?token=" .. body.token):close()
     shop:visit("/?Authorization=Bearer%20" .. body.token):close()
+    local window, opened = shop:visit("/", { protocols = { "Bearer" .. body.token } })
+    assert.equal("Bearer" .. body.token, opened.protocol)
+    window:close()
     for path, why in pairs {
       ["/"] = "a token is missing",
       ["/?token="] = "a token is missing",
@@ -128,6 +127,27 @@ describe("the notify example", function()
     end
   end)
 
+  it("tells a page without a list once, and nothing but notifications", function()
+    assert.equal(0, notify("Ada", "while you were away"))
+    local plain = visit("Ada", "plain")
+    local missed = plain:hear_json()
+    assert.same({ "while you were away", 1, "nil" }, { missed.msg, missed.id, type(missed.read) })
+    local page = visit "Ada"
+    assert.is_false(page:hear_json().read)
+    page:send '{"read":1}'
+    assert.equal('{"read":1}', page:hear())
+    plain:send "HeartBeat"
+    assert.equal("HeartBeat", plain:hear())
+    plain:close()
+    assert.equal(1, notify("Ada", "seen on the other page"))
+    plain = visit("Ada", "plain") -- as after a reload
+    assert.equal(2, notify("Ada", "now"))
+    assert.equal("now", plain:hear_json().msg)
+    assert.equal(0, plain:waiting())
+    plain:close()
+    page:terminate()
+  end)
+
   it("answers what it can't take, and tells nobody else", function()
     local ada, ben = visit "Ada", visit "Ben"
     notify("Ada", "one")
@@ -172,7 +192,7 @@ describe("the notify example", function()
   end)
 
   it("is a site in a browser, whose pages all tell", function()
-    example.play("notify_page.mjs", shop.url, 8, {
+    example.play("notify_page.mjs", shop.url, 10, {
       notify = function(need)
         return notify(need.to, need.msg)
       end,
@@ -186,18 +206,14 @@ describe("the notify example", function()
   it("notifies from a terminal, and is told in one", function()
     local url = "http://127.0.0.1:" .. port
     local script = example.path "examples/notify/client.lua"
+    assert.equal(0, notify("Ada", "Look up!"))
     local client = peer.spawn(uv.exepath(), { script, "Ada", url })
-    async.wait_until(function()
-      return notify("Ada", "Look up!") == 1
-    end, "the client to be there")
     assert.truthy(client:expect("line").text:find "^%d%d:%d%d  Look up!$")
     local send = example.path "examples/notify/send.lua"
     local sender = peer.spawn("env", { "TOKEN_SECRET=" .. SECRET, uv.exepath(), send, "*", "The moon is full.", url })
-    assert.equal("shown in 1 windows", sender:expect("line").text)
+    assert.equal("shown in 1 window", sender:expect("line").text)
     assert.equal(0, sender:expect("exit").code)
-    repeat
-      local line = client:expect("line").text
-    until line:find "The moon is full%.$"
+    assert.truthy(client:expect("line").text:find "^%d%d:%d%d  The moon is full%.$")
     client:kill "sigterm"
     assert.equal(0, client:expect("exit").code)
     local wrong = peer.spawn("env", { "TOKEN_SECRET=" .. ("x"):rep(32), uv.exepath(), send, "*", "x", url })

@@ -2,7 +2,6 @@
 -- one shop.
 -- SPDX-License-Identifier: MIT
 
-local async = require "spec.support.async"
 local example = require "spec.support.example"
 local json = require "moonwire.json"
 local peer = require "spec.support.peer"
@@ -25,11 +24,7 @@ describe("the store-socket example", function()
   end
 
   setup(function()
-    local path = async.directory() .. "/secret.key"
-    local file <close> = assert(io.open(path, "wb"))
-    file:write(SECRET)
-    file:flush()
-    tokens = dofile(example.path "examples/common/token.lua").signer(path)
+    tokens = example.signer(SECRET)
   end)
 
   after_each(function()
@@ -72,12 +67,22 @@ describe("the store-socket example", function()
       ["a beat first"] = HEART_CHECK,
       ["broken JSON"] = '{"type":',
       ["nothing"] = "",
+      ["a token of nobody"] = ('{"type":"auth","data":"%s"}'):format(tokens:sign({}, 60)),
+      ["a name that is no text"] = ('{"type":"auth","data":"%s"}'):format(tokens:sign({ sub = { "Ada" } }, 60)),
     } do
       local window = shop:visit "/"
       window:send(text)
       assert.equal('{"type":"noAuth"}', window:hear(), what)
       assert.equal(1008, (window:leave()), what)
     end
+  end)
+
+  it("closes who says nothing for ten seconds", function()
+    start()
+    local silent, known = shop:visit "/", enter "Ada"
+    assert.equal('{"type":"noAuth"}', silent:hear())
+    assert.equal(1008, (silent:leave()))
+    known:close()
   end)
 
   it("beats, and closes who doesn't answer", function()
@@ -129,7 +134,8 @@ describe("the store-socket example", function()
     local ada, ben = enter "Ada", enter "Ben"
     ada:hear_type "online" -- Ben came
     for _, text in ipairs { "", "{", "null", "[]", "{}", '{"type":"steal"}', '{"type":{}}', '{"type":"buy"}',
-      '{"type":"buy","data":"moon"}', '{"type":"buy","data":["map"]}', '{"type":"buy","data":null}', '{"type":"auth","data":"x"}' } do
+      '{"type":"buy","data":"moon"}', '{"type":"buy","data":["map"]}', '{"type":"buy","data":null}',
+      '{"type":"auth","data":"x"}' } do
       ada:send(text)
       local answer = ada:hear_json()
       assert.same({ "error", "string" }, { answer.type, type(answer.data) }, text)
@@ -159,7 +165,7 @@ describe("the store-socket example", function()
   it("is one shop in several windows of a browser", function()
     start()
     local port = shop.port
-    example.play("store_socket_page.mjs", shop.url, 6, {
+    example.play("store_socket_page.mjs", shop.url, 7, {
       stop = function()
         shop:stop()
       end,
@@ -169,12 +175,16 @@ describe("the store-socket example", function()
     })
   end)
 
-  it("is the same shop in a terminal", function()
-    start()
+  it("is the same shop in a terminal, which answers its beats", function()
+    start(0.2)
     local script = example.path "examples/store-socket/client.lua"
     local client = peer.spawn(uv.exepath(), { script, "Tess", "http://127.0.0.1:" .. shop.port })
     assert.equal("star maps 12   red lamps  8   eyepieces  3", client:expect("line").text)
     local ada = enter "Ada"
+    for _ = 1, 5 do
+      ada:hear_type "heartCheck"
+      ada:send(HEART_CHECK)
+    end
     ada:send '{"type":"buy","data":"lamp"}'
     assert.equal("star maps 12   red lamps  7   eyepieces  3", client:expect("line").text)
     client:kill "sigterm"

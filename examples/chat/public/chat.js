@@ -1,276 +1,271 @@
-// chat.js - the page of the chat example: one room, one WebSocket, everything shown as plain text.
-// Owns the connection and tries again, ever more slowly, whenever it breaks. What it says and hears is in server.lua.
+// chat.js - the page of the chat: the connection, the conversations as far as they are known here, and what was written
+// but is not confirmed yet. That is kept through a reload and sent again, with the same id, until the server has it.
+// Shown by view.js; what is said and heard is listed in server.lua.
 // SPDX-License-Identifier: MIT
 
-const FIRST_DELAY = 0.5, MAX_DELAY = 15, GIVE_UP_AFTER = 10; // seconds
-const MAX_SHOWN = 500;
-const LONG_PAUSE = 300; // seconds; after it a message shows its sender again
+import { useWebSocket } from "./common/moonwire.js";
+import * as view from "./view.js";
+
+const TYPING_AGAIN = 3000, TYPING_ENDS = 6000; // ms; who types says so now and then, and is believed that long
+const MAX_KEPT = 1000; // messages of a conversation
+const HEART = JSON.stringify({ heart: true });
 
 const $ = (id) => document.getElementById(id);
-const room = [...(new URLSearchParams(location.search).get("room") ?? "").trim() || "lobby"].slice(0, 24).join("");
+const rooms = new Map(); // name -> a conversation
+let me = JSON.parse(sessionStorage.getItem("me")); // name, role and token; in another window one may be somebody else
+let outbox = JSON.parse(sessionStorage.getItem("outbox")) ?? []; // id, room, content; and the problem, if it was refused
+let isIn = false; // the server knows us, now
+let agents = null; // how many are online
+let refusal = ""; // why the token was not taken
+let typedAt = 0; // when we last told that we type
+let planned = 0;
 
-let name = sessionStorage.getItem("name") ?? ""; // of this window: a second one may be somebody else
-let socket = null;
-let joined = false; // now
-let joinedBefore = false;
-let people = new Set();
-let delay = FIRST_DELAY;
-let retryTimer = 0;
-let unread = 0;
-let following = true; // the log shows its end, and is to go on doing so
-let last = {}; // the latest message shown, to group what one person says in a row
-const shown = new Map(); // what is in the log: a message as it came -> its element
-
-// --- the connection
-
-function connect() {
-  clearInterval(retryTimer);
-  if (!name) return askName();
-  show("connecting");
-  const address = new URL(`chat/${encodeURIComponent(room)}`, location.href);
-  address.protocol = address.protocol.replace("http", "ws");
-  const attempt = new WebSocket(address);
-  const patience = setTimeout(() => attempt.close(), GIVE_UP_AFTER * 1000);
-  attempt.onopen = () => tell({ type: "join", name });
-  attempt.onmessage = ({ data }) => {
-    clearTimeout(patience);
+const socket = useWebSocket("ws", {
+  immediate: false,
+  queue: 0, // the outbox is the queue
+  autoReconnect: { delay: 500, factor: 2, maxDelay: 15000, jitter: 0.5 },
+  heartbeat: { message: HEART, interval: 30000, pongTimeout: 10000 },
+  onConnected: (ws) => ws.send(JSON.stringify({ type: "auth", data: me.token })),
+  onMessage: (ws, { data }) => {
     const message = JSON.parse(data);
-    hear[message.type]?.(message, data);
-  };
-  attempt.onclose = () => {
-    clearTimeout(patience);
-    if (attempt !== socket) return; // given up for another one
-    socket = null;
-    joined = false;
-    retryLater();
-  };
-  socket = attempt;
-}
-
-function disconnect() {
-  socket?.close(1000);
-  socket = null;
-  joined = false;
-}
+    if ("content" in message) said(message);
+    else hear[message.type]?.(message);
+    changed();
+  },
+  onDisconnected: (ws, { reason }) => {
+    isIn = false;
+    if (refusal) askName(reason || refusal);
+  },
+  onStatus: (status, retry) => view.showStatus(status, retry),
+});
 
 function tell(message) {
-  socket.send(JSON.stringify(message));
+  return isIn && socket.send(JSON.stringify(message), false) === "sent";
 }
 
-// Waits longer after each failure, and never exactly as long as the others do who lost the same server.
-function retryLater() {
-  const at = Date.now() + delay * (0.75 + Math.random() / 2) * 1000;
-  delay = Math.min(delay * 2, MAX_DELAY);
-  show("waiting");
-  const tick = () => {
-    const seconds = Math.ceil((at - Date.now()) / 1000);
-    if (seconds <= 0) return connect();
-    $("countdown").textContent = `Next try in ${seconds} s.`;
-  };
-  clearInterval(retryTimer);
-  retryTimer = setInterval(tick, 250);
-  tick();
+// --- the conversations
+
+const newRoom = (name) => ({
+  name, messages: [], more: false, isLoaded: false, online: false, read: { customer: 0, agent: 0 }, unread: 0, last: null,
+  typing: new Map(), // who -> timer
+});
+
+function roomOf(name) {
+  if (!rooms.has(name)) rooms.set(name, newRoom(name));
+  return rooms.get(name);
 }
 
-function retryNow() {
-  if (!socket) connect();
+// The name of the conversation in front of us, if any.
+function current() {
+  return me?.role === "agent" ? new URLSearchParams(location.hash.slice(1)).get("room") : me?.name;
+}
+
+function insert(room, message) {
+  const { messages } = room;
+  let at = messages.length;
+  while (at > 0 && messages[at - 1].seq > message.seq) at -= 1;
+  if (messages[at - 1]?.seq === message.seq) return false;
+  messages.splice(at, 0, message);
+  if (messages.length > MAX_KEPT && at > 0) {
+    messages.shift();
+    room.more = true;
+  }
+  if (!room.last || message.seq > room.last.seq) room.last = message;
+  return true;
+}
+
+function stopsTyping(room, who) {
+  clearTimeout(room.typing.get(who));
+  room.typing.delete(who);
+}
+
+function said(message) {
+  const room = roomOf(message.room);
+  stopsTyping(room, message.from);
+  if (message.role === "customer") room.online = true; // perhaps the first we hear of them
+  if (insert(room, message) && message.role !== me.role) room.unread += 1;
+}
+
+// What came since we last looked; asked for on entering and after each reconnect.
+function load() {
+  const name = current();
+  if (name) tell({ history: {}, room: name });
+}
+
+function markRead() {
+  const room = rooms.get(current());
+  if (!room?.isLoaded || document.hidden || !view.isAtEnd()) return;
+  const seq = room.messages.findLast(({ role }) => role !== me.role)?.seq ?? 0;
+  if (seq <= room.read[me.role] || !tell({ read: seq, room: room.name })) return;
+  room.read[me.role] = seq;
+  room.unread = 0;
 }
 
 // --- what the server says
 
 const hear = {
-  here({ people: names }) {
-    const now = new Set(names);
-    if (joined) {
-      for (const who of now) if (!people.has(who)) note(`${who} came in`);
-      for (const who of people) if (!now.has(who)) note(`${who} left`);
-    } else {
-      joined = true;
-      delay = FIRST_DELAY;
-      note(joinedBefore ? "Connected again" : `You are in ${room} as ${name}`);
-      show("open");
-      if (!joinedBefore && matchMedia("(pointer: fine)").matches) $("text").focus();
-      joinedBefore = true;
+  auth() {
+    isIn = true;
+    outbox.forEach(post);
+    if (me.role === "agent") tell({ list: true });
+    load();
+  },
+
+  noAuth() {
+    refusal = "Please log in again.";
+    socket.close();
+  },
+
+  list({ rooms: listed }) {
+    for (const { room: name, online, unread, ...last } of listed) Object.assign(roomOf(name), { online, unread, last });
+  },
+
+  history({ room: name, before, messages, more, read }) {
+    const room = roomOf(name);
+    const last = room.messages.at(-1)?.seq ?? 0;
+    const gap = !before && messages[0]?.seq > last + 1;
+    if (gap) room.messages = [];
+    for (const message of messages) insert(room, message);
+    if (before || gap || !room.isLoaded) room.more = more;
+    if (!before) {
+      room.read = read;
+      room.unread = room.messages.filter(({ role, seq }) => role !== me.role && seq > read[me.role]).length;
     }
-    people = now;
-    showPeople();
+    room.isLoaded = true;
   },
 
-  said(message, raw) {
-    if (shown.has(raw)) return; // told again after a reconnect
-    const mine = message.name === name;
-    append(raw, bubble(message, mine));
-    if (mine) following = true;
-    follow();
-    if (document.hidden) showUnread(unread + 1);
+  ack({ id, room, seq, at }) {
+    const written = outbox.find((each) => each.id === id);
+    if (!written) return;
+    keep(outbox.filter((each) => each !== written));
+    insert(roomOf(room), { seq, at, id, from: me.name, role: me.role, content: written.content });
   },
 
-  error({ message }) {
-    if (joined) note(message, "wrong");
-    else askName(message);
+  error({ id, message }) {
+    const written = outbox.find((each) => each.id === id);
+    if (written) written.problem = message;
+    else console.warn(message);
+    keep(outbox);
+  },
+
+  typing({ room: name, from, role, typing }) {
+    const room = roomOf(name);
+    stopsTyping(room, from);
+    if (!typing || (from === me.name && role === me.role)) return;
+    room.typing.set(from, setTimeout(() => {
+      stopsTyping(room, from);
+      changed();
+    }, TYPING_ENDS));
+  },
+
+  read({ room: name, role, seq, unread }) {
+    const room = roomOf(name);
+    room.read[role] = Math.max(room.read[role], seq);
+    if (role === me.role) room.unread = unread;
+  },
+
+  here({ room, online }) {
+    if (rooms.has(room)) rooms.get(room).online = online;
+  },
+
+  agents({ online }) {
+    agents = online;
   },
 };
 
-// --- what there is to see
+// --- what is written
 
-const STATES = { idle: "", connecting: "Connecting", open: "Connected", waiting: "Not connected" };
-
-function show(state) {
-  document.body.dataset.state = state;
-  $("status").textContent = STATES[state];
-  $("broken").hidden = state !== "waiting";
-  $("send").disabled = state !== "open";
-  $("rename").hidden = !name;
+function keep(list) {
+  outbox = list;
+  sessionStorage.setItem("outbox", JSON.stringify(outbox));
 }
 
-function element(tag, className, ...content) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...content); // strings become text, never markup
-  return made;
+function post({ id, room, content, problem }) {
+  if (!problem) tell({ content, id, room });
 }
 
-// The same name has the same colour for everybody.
-function avatar(who) {
-  let hash = 0;
-  for (const letter of who) hash = (hash * 33 + letter.codePointAt(0)) % 99991;
-  const made = element("span", "avatar", [...who][0].toUpperCase());
-  made.style.setProperty("--hue", (hash * 137.5) % 360);
-  made.ariaHidden = "true";
-  return made;
+function say(content) {
+  const id = Date.now().toString(36) + Math.random().toString(36).slice(2);
+  const written = { id, room: current(), content, at: Math.floor(Date.now() / 1000) };
+  keep([...outbox, written]);
+  post(written);
+  typedAt = 0;
+  view.follow();
+  changed();
 }
 
-function bubble({ name: who, text, at }, mine) {
-  const date = new Date(at * 1000);
-  const follows = last.who === who && at - last.at < LONG_PAUSE;
-  last = { who, at };
-  const time = element("time", "", date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  time.dateTime = date.toISOString();
-  time.title = date.toLocaleString();
-  const item = element("li", `said${mine ? " mine" : ""}${follows ? " follows" : ""}`);
-  item.append(avatar(who), element("span", "who", who), element("p", "bubble", text), time);
-  return item;
+function tryAgain(id) {
+  const written = outbox.find((each) => each.id === id);
+  delete written.problem;
+  post(written);
+  changed();
 }
 
-function note(text, kind = "") {
-  last = {};
-  append(Symbol("note"), element("li", `note ${kind}`, text));
-  follow();
+function discard(id) {
+  keep(outbox.filter((each) => each.id !== id));
+  changed();
 }
 
-function append(key, item) {
-  shown.set(key, item);
-  $("log").append(item);
-  for (const [oldest, old] of shown) {
-    if (shown.size <= MAX_SHOWN) break;
-    shown.delete(oldest);
-    old.remove();
-  }
-  $("empty").hidden = $("log").querySelector(".said") !== null;
+function tellTyping() {
+  const isTyping = $("text").value !== "";
+  if (isTyping ? Date.now() - typedAt < TYPING_AGAIN : !typedAt) return;
+  typedAt = isTyping ? Date.now() : 0;
+  tell({ typing: isTyping, room: current() });
 }
 
-function showPeople() {
-  const others = [...people].filter((who) => who !== name);
-  const items = [name, ...others].map((who) => {
-    const item = element("li", "", avatar(who), element("span", "name", who));
-    if (who === name) item.append(element("span", "you", "you"));
-    return item;
+// --- coming, going, looking around
+
+function changed() {
+  planned ||= setTimeout(() => {
+    planned = 0;
+    view.render({ me, rooms, room: rooms.get(current()), outbox, agents });
+    markRead();
   });
-  $("people").replaceChildren(...items);
-  $("count").textContent = people.size;
 }
 
-// The rooms seen in this browser; a room comes into being when somebody goes there.
-function showRooms() {
-  const known = new Set(["lobby", "music", "garden"]);
-  try {
-    for (const seen of JSON.parse(localStorage.getItem("rooms"))) known.add(String(seen));
-  } catch { /* nothing kept, or not by us */ }
-  known.delete(room);
-  const names = [...known].slice(0, 11).concat(room).sort();
-  localStorage.setItem("rooms", JSON.stringify(names));
-  $("rooms").replaceChildren(...names.map((each) => {
-    const link = element("a", "", element("span", "hash", "#"), element("span", "name", each));
-    link.href = `?room=${encodeURIComponent(each)}`;
-    if (each === room) link.ariaCurrent = "page";
-    return element("li", "", link);
-  }));
-  $("rooms").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
+async function logIn(name, role) {
+  const response = await fetch("login", { method: "POST", body: JSON.stringify({ name, role }) }).catch(() => null);
+  const answer = await response?.json();
+  if (!answer?.token) return askName(answer?.message ?? "The server doesn't answer.");
+  me = { name: name.trim(), role, token: answer.token };
+  sessionStorage.setItem("me", JSON.stringify(me));
+  comeIn();
 }
 
-function showUnread(count) {
-  unread = count;
-  document.title = `${count ? `(${count}) ` : ""}${room} · moonwire chat`;
+function comeIn() {
+  refusal = "";
+  document.body.dataset.role = me.role;
+  enter();
+  socket.open();
 }
 
-function follow() {
-  if (following) $("scroll").scrollTop = $("scroll").scrollHeight;
-  $("newer").hidden = following;
-}
-
-function fitText() {
-  $("text").style.height = "auto";
-  $("text").style.height = `${$("text").scrollHeight + 2}px`;
-}
-
-// Also after the server refused a name, and then says why.
 function askName(problem = "") {
-  disconnect();
-  name = "";
-  show("idle");
-  $("refused").textContent = problem;
-  if (!$("hello").open) $("hello").showModal();
+  view.askName(problem, me);
 }
 
-// --- what the person does
+function logOut() {
+  socket.close(1000, "logged out");
+  sessionStorage.clear();
+  location.replace(location.pathname);
+}
 
-$("join").onsubmit = () => {
-  name = $("name").value.trim();
-  sessionStorage.setItem("name", name);
-  connect();
-};
-$("hello").oncancel = (event) => event.preventDefault(); // nobody gets in without a name
-$("name").oninput = () => $("name").setCustomValidity($("name").value.trim() ? "" : "A name has at least one letter.");
+function enter() {
+  const name = current();
+  if (name) roomOf(name);
+  document.body.dataset.view = name ? "talk" : "list";
+  view.follow();
+  load();
+  changed();
+}
 
-$("rename").onclick = () => {
-  sessionStorage.removeItem("name");
-  location.reload();
+addEventListener("hashchange", enter);
+document.addEventListener("visibilitychange", changed);
+$("retry").onclick = () => socket.open();
+$("leave").onclick = logOut;
+$("earlier").onclick = () => {
+  const { name, messages } = rooms.get(current());
+  tell({ history: { before: messages[0].seq }, room: name });
 };
-
-$("say").onsubmit = (event) => {
-  event.preventDefault();
-  const text = $("text").value.trim();
-  if (!text || !joined) return;
-  tell({ type: "say", text });
-  $("text").value = "";
-  fitText();
-  $("text").focus();
-};
-$("text").oninput = fitText;
-$("text").onkeydown = (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  $("say").requestSubmit();
-};
-
-$("scroll").onscroll = () => {
-  const { scrollTop, clientHeight, scrollHeight } = $("scroll");
-  following = scrollHeight - scrollTop - clientHeight < 60;
-  if (following) $("newer").hidden = true;
-};
-new ResizeObserver(() => following && follow()).observe($("scroll"));
-$("newer").onclick = () => {
-  following = true;
-  follow();
-};
-$("retry").onclick = retryNow;
-window.addEventListener("online", retryNow);
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) showUnread(0);
-});
-
-$("room").textContent = room;
-$("empty").hidden = false;
-showRooms();
-showUnread(0);
-connect();
+view.start({ logIn, say, tellTyping, tryAgain, discard, markRead: changed });
+if (me) comeIn();
+else askName();

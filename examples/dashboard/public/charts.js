@@ -58,13 +58,17 @@ const map = {
   },
   afterDatasetsDraw(chart) {
     const { ctx, width } = chart;
+    const size = width > 900 ? 15 : 11;
     ctx.save();
     ctx.fillStyle = colour("--ink");
-    ctx.font = `${width > 900 ? 15 : 11}px ${Chart.defaults.font.family}`;
+    ctx.font = `${size}px ${Chart.defaults.font.family}`;
     const circles = [...chart.getDatasetMeta(0).data].sort((a, b) => b.$context.raw.value - a.$context.raw.value);
     for (const circle of circles.slice(0, width > 600 ? 22 : 7)) {
       const { name, r } = circle.$context.raw;
-      ctx.fillText(name, circle.x + r + 3, circle.y + 4);
+      const end = circle.x + 2 * size + ctx.measureText(name).width;
+      const isTaken = circles.some(({ x, y }) => x > circle.x && x < end && Math.abs(y - circle.y) < size);
+      ctx.textAlign = isTaken ? "right" : "left";
+      ctx.fillText(name, circle.x + (isTaken ? -r - 3 : r + 3), circle.y + 4);
     }
     ctx.restore();
   },
@@ -85,11 +89,11 @@ function mapScales(width, height) {
 function bars(list, horizontal, turn) {
   const shown = part(by(list), turn);
   const numbers = axis({ beginAtZero: true, suggestedMax: Math.max(...values(list)) });
-  const names = { ...bare, ticks: { color: colour("--ink") } };
+  const names = { ...bare, ticks: { color: colour("--ink"), maxRotation: 0, autoSkip: false } };
   return {
     type: "bar",
     data: {
-      labels: labels(shown),
+      labels: horizontal ? labels(shown) : labels(shown).map((label) => label.split(" ")), // one line for each word
       datasets: [{
         data: values(shown), backgroundColor: palette(shown.length, 0.9), borderRadius: 6, maxBarThickness: 34,
       }],
@@ -108,8 +112,9 @@ const DRAW = {
     data: {
       labels: months,
       datasets: series.map((each, i) => ({
-        label: each.name, data: each.values, fill: i === 0 ? "origin" : "-1", tension: 0.35, pointRadius: 0, borderWidth: 2,
-        borderColor: palette(4)[i], backgroundColor: palette(4, 0.22)[i],
+        label: each.name, data: each.values, fill: i === 0 ? "origin" : "-1", tension: 0.35, pointRadius: 0,
+        borderWidth: 2, borderColor: palette(series.length)[i],
+        backgroundColor: palette(series.length, 0.22)[i],
       })),
     },
     options: {
@@ -158,7 +163,7 @@ const DRAW = {
     data: {
       labels: articles.map(({ name, sold, stock }) => `${name} ${sold} of ${stock}`),
       datasets: articles.map(({ name, sold, stock }, i) => ({
-        label: name, data: [sold, stock - sold], backgroundColor: [palette(5)[i], colour("--line", 0.7)],
+        label: name, data: [sold, stock - sold], backgroundColor: [palette(articles.length)[i], colour("--line", 0.7)],
         borderWidth: 0, spacing: 1, borderRadius: 3,
       })),
     },
@@ -219,7 +224,8 @@ export function chartCard(name, title, onFull) {
     }
     chart.options = options;
     chart.data.labels = wanted.data.labels;
-    wanted.data.datasets.forEach((dataset, i) => Object.assign(chart.data.datasets[i], dataset));
+    // The same objects, where there are, so that what is drawn moves from the old figures to the new ones.
+    chart.data.datasets = wanted.data.datasets.map((dataset, i) => Object.assign(chart.data.datasets[i] ?? {}, dataset));
     chart.update(mode);
   }
 

@@ -11,23 +11,25 @@ const TITLES = {
 
 const $ = (id) => document.getElementById(id);
 const socket = SocketService.Instance;
-const charts = {};
+const charts = new Map();
 
 for (const [name, title] of Object.entries(TITLES)) {
   const tellAll = (value) => socket.send({ action: "fullScreen", socketType: "fullScreen", chartName: name, value });
-  charts[name] = chartCard(name, title, tellAll);
-  $("charts").append(charts[name].card);
-  socket.registerCallBack(`${name}Data`, charts[name].show);
+  const chart = chartCard(name, title, tellAll);
+  charts.set(name, chart);
+  $("charts").append(chart.card);
+  socket.registerCallBack(`${name}Data`, chart.show);
 }
 
-socket.registerCallBack("fullScreen", ({ chartName, value }) => charts[chartName]?.setFull(value === true));
+socket.registerCallBack("fullScreen", ({ chartName, value }) => charts.get(chartName)?.setFull(value === true));
 
-socket.registerCallBack("themeChange", ({ value }) => {
+function setTheme(value) {
   const theme = value === "light" ? "light" : "dark";
   document.documentElement.dataset.theme = theme;
   $("theme").textContent = theme === "dark" ? "Light theme" : "Dark theme";
-  for (const chart of Object.values(charts)) chart.restyle();
-});
+  for (const chart of charts.values()) chart.restyle();
+}
+socket.registerCallBack("themeChange", ({ value }) => setTheme(value));
 
 $("theme").onclick = () => {
   const value = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
@@ -38,17 +40,20 @@ addEventListener("keydown", ({ key }) => {
   if (key === "Escape") document.querySelector(".chart.full button")?.click();
 });
 
-// Also after the connection was lost: what happened meanwhile comes with the answers.
-socket.registerCallBack("connected", () => {
-  for (const chart of Object.values(charts)) chart.setFull(false);
-  for (const name in charts) socket.send({ action: "getData", socketType: `${name}Data`, chartName: name, value: "" });
-});
+// Also after the connection was lost: how things are now is told right behind.
+function onConnected() {
+  setTheme("dark");
+  for (const chart of charts.values()) chart.setFull(false);
+  for (const name of charts.keys()) socket.send({ action: "getData", socketType: `${name}Data`, chartName: name, value: "" });
+}
 
-socket.connect("./", (status, retry) => {
+function onStatus(status, retry) {
   const state = retry ? "waiting" : status === "OPEN" ? "open" : "connecting";
   document.body.dataset.state = $("state").dataset.state = state;
   $("state").textContent = { open: "Live", waiting: "No connection", connecting: "Connecting" }[state];
-});
+}
+
+socket.connect("./", { onConnected, onStatus });
 
 const tick = () => ($("clock").textContent = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
 setInterval(tick, 1000);

@@ -5,9 +5,12 @@
 import { useWebSocket } from "./common/moonwire.js";
 
 const SHOWN_FOR = 6000; // milliseconds
+const SHOWN_AT_ONCE = 4;
+const KEPT = 50; // as the server does
 
 const found = new Map(); // id -> notification
 let seen = 0;
+let seenBefore = Infinity; // while the list is open: what had been seen then
 let gaveUp = false; // no attempt is left
 
 function element(tag, className, ...content) {
@@ -37,12 +40,17 @@ function token() {
 async function login(event) {
   event.preventDefault();
   const name = field.value.trim();
-  const answer = await fetch("login", { method: "POST", body: JSON.stringify({ name }) });
-  const body = await answer.json();
-  if (!answer.ok) return field.setCustomValidity(body.problem), field.reportValidity();
-  localStorage.setItem("token", body.token);
-  localStorage.setItem("name", name);
-  come();
+  try {
+    const answer = await fetch("login", { method: "POST", body: JSON.stringify({ name }) });
+    const body = await answer.json();
+    if (!answer.ok) throw new Error(body.problem);
+    localStorage.setItem("name", name);
+    localStorage.setItem("token", body.token); // last: other tabs wait for it
+    come();
+  } catch (error) {
+    field.setCustomValidity(`You can't log in: ${error.message}`);
+    field.reportValidity();
+  }
 }
 
 function logout() {
@@ -63,7 +71,7 @@ function go() {
 
 // --- the connection
 
-const socket = useWebSocket(() => token() && `./?token=${token()}`, {
+const socket = useWebSocket(() => token() && `./?list=all&token=${token()}`, {
   immediate: false,
   autoReconnect: { retries: 10, delay: 6000, onFailed: () => (gaveUp = true) },
   heartbeat: { message: "HeartBeat", responseMessage: "HeartBeat", interval: 30_000, pongTimeout: 10_000, idleOnly: true },
@@ -72,6 +80,7 @@ const socket = useWebSocket(() => token() && `./?token=${token()}`, {
     gaveUp = false;
     found.clear(); // all are told anew
     seen = 0;
+    show();
   },
   onMessage: (ws, { data }) => hear(JSON.parse(data)),
   onStatus: showState,
@@ -81,6 +90,7 @@ function hear(message) {
   if (message.read > seen || message.read === true) seen = Math.max(seen, message.id ?? message.read);
   if (message.msg) {
     found.set(message.id, message);
+    if (found.size > KEPT) found.delete(found.keys().next().value);
     if (message.read === undefined) pop(message);
   }
   show();
@@ -95,12 +105,13 @@ function markSeen() {
 // --- what there is to see
 
 const field = Object.assign(element("input", ""), { maxLength: 40, required: true, placeholder: "Your name", ariaLabel: "Your name" });
-field.oninput = () => field.setCustomValidity("");
-const door = element("form", "door", field, element("button", "strong", "Log in"));
+const enter = element("button", "strong", "Log in");
+field.oninput = enter.onclick = () => field.setCustomValidity("");
+const door = element("form", "door", field, enter);
 door.onsubmit = login;
 
 const count = element("span", "count numbers");
-const bell = button("", "bell", () => panel.togglePopover());
+const bell = button("", "bell");
 bell.innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 16V11a6 6 0 1 1 12 0v5l2 2H4zM10 21h4"/></svg>';
 bell.append(count);
 const name = element("span", "name");
@@ -108,12 +119,17 @@ const state = Object.assign(element("p", "state"), { role: "status" });
 const inside = element("div", "inside", state, name, bell, button("Log out", "plain", logout));
 const list = element("ul", "list");
 const panel = Object.assign(element("section", "panel card", element("h2", "", "Notifications"), list), { popover: "auto" });
-panel.ontoggle = ({ newState }) => newState === "open" && markSeen();
+bell.popoverTargetElement = panel;
+panel.ontoggle = ({ newState }) => {
+  seenBefore = newState === "open" ? seen : Infinity;
+  if (newState === "open") markSeen();
+  show();
+};
 const toasts = Object.assign(element("div", "toasts"), { role: "log", ariaLabel: "New notifications" });
 
 function item({ msg, at, id }) {
   const time = element("time", "soft", new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  return element("li", id > seen ? "new" : "", element("span", "", msg), time);
+  return element("li", id > Math.min(seen, seenBefore) ? "new" : "", element("span", "", msg), time);
 }
 
 function show() {
@@ -136,9 +152,12 @@ function showState(status, retry) {
   state.textContent = retry ? `No connection, try ${retry.attempt} of 10 soon` : gaveUp ? "No connection; reload to try again"
     : now === "connecting" ? "Connecting" : "";
   state.hidden = !state.textContent;
+  show(); // the token may have expired
 }
 
 function pop(notification) {
+  if (panel.matches(":popover-open")) return markSeen();
+  if (toasts.children.length === SHOWN_AT_ONCE) toasts.firstChild.remove();
   const toast = element("p", "toast card", notification.msg);
   toasts.append(toast);
   setTimeout(() => toast.remove(), SHOWN_FOR);
@@ -152,6 +171,5 @@ export const post = (path) => fetch(path, { method: "POST", headers: { Authoriza
 document.querySelector("header").append(door, inside);
 document.body.append(panel, toasts);
 addEventListener("storage", ({ key }) => key === "token" && (token() ? come() : go())); // in another tab
-show();
 showState("CLOSED");
 if (token()) come();

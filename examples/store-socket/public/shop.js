@@ -12,6 +12,7 @@ const components = [
     const now = status === "open" && !known ? "connecting" : status;
     document.body.dataset.state = $("state").dataset.state = now;
     $("state").textContent = STATES[now];
+    $("state").hidden = !STATES[now];
   },
 
   function door({ token, name }) {

@@ -70,11 +70,15 @@ export const store = createStore({
 
   actions: {
     async login({ commit, dispatch }, name) {
-      const answer = await fetch("login", { method: "POST", body: JSON.stringify({ name }) });
-      const body = await answer.json();
-      if (!answer.ok) return commit("error", body.problem);
-      commit("login", { name, token: body.token });
-      dispatch("connect");
+      try {
+        const answer = await fetch("login", { method: "POST", body: JSON.stringify({ name }) });
+        const body = await answer.json();
+        if (!answer.ok) throw new Error(body.problem);
+        commit("login", { name, token: body.token });
+        dispatch("connect");
+      } catch (error) {
+        commit("error", `You can't come in: ${error.message}`);
+      }
     },
     logout({ commit }) {
       commit("logout");
@@ -83,8 +87,9 @@ export const store = createStore({
     connect: ({ state }) => state.token && socket.open(),
     authenticate: ({ state }) => socket.send(JSON.stringify({ type: "auth", data: state.token })),
     hear({ commit, dispatch }, { type, data }) {
-      if (type === "noAuth") dispatch("logout");
-      else commit(type, data);
+      if (type !== "noAuth") return commit(type, data);
+      dispatch("logout");
+      commit("error", "The shop doesn't know you any more. Please come in again.");
     },
     buy({ commit }, article) {
       commit("error", "");
