@@ -32,7 +32,8 @@ local function run(example, path, its_port)
   function environment.print(line)
     print(line)
     if not example.port then
-      example.port, example.page = line:match "http://%S-:(%d+)(/%S*)"
+      local its, page = line:match "http://%S-:(%d+)(/%S*)"
+      example.port, example.page = tonumber(its), page
     end
   end
   local ok, problem = xpcall(assert(loadfile(path, "t", environment)), debug.traceback)

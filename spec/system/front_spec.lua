@@ -90,7 +90,7 @@ describe("the front page of the examples", function()
     assert.equal("an example that is out of order.", found.broken.sentence)
     assert.truthy(found.broken.problem:find "the wheel came off$", found.broken.problem)
     assert.is_nil(found.hello.problem)
-    assert.equal(math.type(found.hello.port), "integer")
+    assert.equal("integer", math.type(found.hello.port))
     front:stop()
   end)
 

@@ -63,7 +63,7 @@ const map = {
     ctx.fillStyle = colour("--ink");
     ctx.font = `${size}px ${Chart.defaults.font.family}`;
     const circles = [...chart.getDatasetMeta(0).data].sort((a, b) => b.$context.raw.value - a.$context.raw.value);
-    for (const circle of circles.slice(0, width > 600 ? 22 : 7)) {
+    for (const circle of circles.slice(0, width > 600 ? 22 : width > 400 ? 7 : 3)) {
       const { name, r } = circle.$context.raw;
       const end = circle.x + 2 * size + ctx.measureText(name).width;
       const isTaken = circles.some(({ x, y }) => x > circle.x && x < end && Math.abs(y - circle.y) < size);
@@ -86,10 +86,10 @@ function mapScales(width, height) {
   };
 }
 
-function bars(list, horizontal, turn) {
+function bars(list, horizontal, turn, { width }) {
   const shown = part(by(list), turn);
   const numbers = axis({ beginAtZero: true, suggestedMax: Math.max(...values(list)) });
-  const names = { ...bare, ticks: { color: colour("--ink"), maxRotation: 0, autoSkip: false } };
+  const names = { ...bare, ticks: { color: colour("--ink"), maxRotation: width > 400 ? 0 : 50, autoSkip: false } };
   return {
     type: "bar",
     data: {
@@ -126,8 +126,8 @@ const DRAW = {
       plugins: { legend: legend() },
     },
   }),
-  seller: (list, turn) => bars(list, true, turn),
-  rank: (list, turn) => bars(list, false, turn),
+  seller: (list, turn, size) => bars(list, true, turn, size),
+  rank: (list, turn, size) => bars(list, false, turn, size),
   map: (cities, _, { width, height }) => ({
     type: "bubble",
     data: {
