@@ -8,7 +8,7 @@ local json = moonwire.json
 local M = {}
 
 local MAX_NAME, MAX_ID, MAX_TEXT = 24, 64, 4000 -- characters
-local BYTES_PER_SECOND = 512 * 1024 -- of one client's texts, for the sake of those who have to read them
+local BYTES_PER_SECOND = 512 * 1024 -- of one client, for the sake of those who have to read it
 local PROBLEM = "send a JSON object with one of: content, typing, read, history, list, heart"
 
 ---@class chat.Desk
@@ -93,7 +93,6 @@ function handle.content(self, ws, message, room)
   elseif id and not typed(id, MAX_ID) then
     return ("an id is a string of 1 to %d characters"):format(MAX_ID)
   end
-  moonwire.sleep(#message.content / BYTES_PER_SECOND)
   local said = { room = room, role = who.role, sender = who.name, id = id, content = message.content, at = os.time() }
   local stored, problem = self.history:add(said)
   if not stored then
@@ -159,7 +158,8 @@ end
 
 local ACTIONS = { "heart", "content", "typing", "read", "history", "list" }
 
-local function act(self, ws, message)
+local function act(self, ws, message, bytes)
+  moonwire.sleep(bytes / BYTES_PER_SECOND) -- at least a millisecond; who sends too much waits, and nobody else
   for _, action in ipairs(ACTIONS) do
     if message[action] ~= nil then
       local room = ws.data.room or typed(message.room, MAX_NAME)
@@ -222,7 +222,7 @@ function Desk:message(ws, text)
   elseif os.time() >= who.until_time then
     return send_away(ws, "the token has expired; log in again")
   end
-  local problem = is_object and act(self, ws, message) or not is_object and PROBLEM
+  local problem = is_object and act(self, ws, message, #text) or not is_object and PROBLEM
   if problem then
     ws:send_json { type = "error", message = problem, id = is_object and typed(message.id, MAX_ID) or nil }
   end

@@ -94,7 +94,7 @@ local function signature(self, text)
 end
 
 ---Make a token.
----@param claims table such as { sub = "ada", role = "agent" }
+---@param claims table such as { sub = "ada", role = "agent" }; sub, whose it is, has to be there
 ---@param seconds number how long it is good
 ---@return string
 function Signer:sign(claims, seconds)
@@ -123,8 +123,8 @@ function Signer:verify(text)
     return nil, "the token is not signed by this server"
   end
   local claims = json.decode(decode(body))
-  if type(claims) ~= "table" or math.type(claims.exp) ~= "integer" then
-    return nil, "the token doesn't say until when it is good"
+  if type(claims) ~= "table" or type(claims.sub) ~= "string" or math.type(claims.exp) ~= "integer" then
+    return nil, "the token doesn't say whose it is, and until when it is good"
   elseif os.time() >= claims.exp then
     return nil, "the token has expired; log in again"
   end

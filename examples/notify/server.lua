@@ -9,6 +9,7 @@
 --   ws://…/?list=all&token=…  for pages with a list: first the last 50, each with "read":true or false; later also
 --                             {"read":id}                     all up to this one were seen, in some window
 --   POST /login       {"name":"…"} → {"token":"…"}
+--   GET /me           with a token: {"name":"…"}, or why it isn't good
 --   POST /orders      with a token: something that leads to notifications
 --   POST /notify      {"to":a name or "*","msg":"…"} with the token of an administrator (send.lua) → {"windows":n}
 -- SPDX-License-Identifier: MIT
@@ -126,6 +127,14 @@ app:post("/login", function(req, res)
     return res:json { problem = ("a name of 1 to %d characters is needed"):format(MAX_NAME) }
   end
   res:json { token = signer:sign({ sub = name }, TOKEN_SECONDS) }
+end)
+
+-- For pages whose WebSocket was refused: browsers don't tell them why.
+app:get("/me", function(req, res)
+  local claims = claims_of(req, res)
+  if claims then
+    res:json { name = claims.sub }
+  end
 end)
 
 app:post("/orders", function(req, res)

@@ -20,6 +20,7 @@ local here = arg[0]:match "^(.*)/" or "."
 package.path = here .. "/../common/?.lua;" .. package.path
 local token = require "token"
 
+local AUTH_OK = '{"type":"auth","data":"auth ok"}'
 local HEART_CHECK = '{"type":"heartCheck"}'
 local BEAT_SECONDS = assert(tonumber(arg[3] or 20), "the seconds between two beats must be a number")
 local AUTH_SECONDS, TOKEN_SECONDS, RESTOCK_SECONDS = 10, 24 * 3600, 15
@@ -87,7 +88,7 @@ local function authenticate(ws, message)
   end
   ws.data.name = name
   windows[ws], online = 0, online + 1
-  tell(ws, "auth", "auth ok")
+  ws:send(AUTH_OK)
   tell(ws, "stock", stock)
   tell(ws, "basket", baskets[name])
   ws:subscribe "all"

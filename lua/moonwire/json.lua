@@ -146,6 +146,22 @@ local function restore_integers(t)
   return t
 end
 
+-- Control characters have no place in JSON (RFC 8259 §7), but for the line ends and tabs between its tokens. cjson lets
+-- them stand in strings, and takes a NUL for the end.
+local function has_stray_control(text)
+  if text:find "[\0-\8\11\12\14-\31]" then
+    return true
+  elseif not text:find "[\t\n\r]" then
+    return false
+  end
+  for content in text:gsub("\\.", ""):gmatch '"([^"]*)"' do
+    if content:find "[\t\n\r]" then
+      return true
+    end
+  end
+  return false
+end
+
 ---Read JSON text. Numbers without a fraction become integers; `null` becomes `json.null`; nesting is limited to 128.
 ---@param text string
 ---@return any value
@@ -158,6 +174,8 @@ function M.decode(text)
   local ok, value = pcall(cjson.decode, text)
   if not ok then
     return nil, value, "json"
+  elseif has_stray_control(text) then
+    return nil, "a control character that is not escaped", "json"
   elseif type(value) == "table" then
     return restore_integers(value)
   elseif type(value) == "number" then

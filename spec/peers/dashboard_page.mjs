@@ -64,7 +64,7 @@ play(async (browser) => {
   await Promise.all([theme(wall, "dark"), theme(phone, "dark")]);
   step("nonsense disturbs no window");
 
-  await wall.getByRole("button", { name: "Orders today: full screen" }).click();
+  await wall.getByRole("button", { name: "Orders of the last hour: full screen" }).click();
   await Promise.all([full(wall, "map"), full(phone, "map")]);
   await picture(wall, "dashboard-full");
   const late = await openWindow(browser, "late");

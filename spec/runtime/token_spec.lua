@@ -59,7 +59,10 @@ describe("a signed token", function()
         token.signer(async.directory()):sign({ sub = "ada" }, 60),
       },
       ["the token has expired; log in again"] = { tokens:sign({ sub = "ada" }, 0), tokens:sign({ sub = "ada" }, -60) },
-      ["the token doesn't say until when it is good"] = { tokens:sign({ exp = "tomorrow" }, 60), tokens:sign({ exp = 1e300 }, 60) },
+      ["the token doesn't say whose it is, and until when it is good"] = {
+        tokens:sign({ sub = "ada", exp = "tomorrow" }, 60), tokens:sign({ sub = "ada", exp = 1e300 }, 60),
+        tokens:sign({}, 60), tokens:sign({ sub = { "ada" } }, 60), tokens:sign({ sub = 1 }, 60),
+      },
     } do
       for _, text in ipairs(texts) do
         assert.same({ n = 2, nil, reason }, table.pack(tokens:verify(text)), text)

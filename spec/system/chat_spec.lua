@@ -103,7 +103,8 @@ describe("the chat example", function()
           [head .. "." .. other .. "." .. mark] = "the token is not signed by this server",
           [signer:sign({ sub = "Ann", role = "customer" }, -1)] = "the token has expired; log in again",
           [signer:sign({ sub = "Ann", role = "boss" }, 60)] = "say a name of 1 to 24 characters",
-          [signer:sign({ role = "agent" }, 60)] = "say a name of 1 to 24 characters",
+          [signer:sign({ role = "agent" }, 60)] = "the token doesn't say whose it is",
+          [signer:sign({ sub = ("x"):rep(25), role = "agent" }, 60)] = "say a name of 1 to 24 characters",
         } do
           local status, text = chat:refused(place(token))
           assert.equal(401, status)
@@ -197,9 +198,13 @@ describe("the chat example", function()
     local ann, tab, bea = enter("Ann", "customer"), enter("Ann", "customer"), enter("Bea", "agent")
     ann:send(HEART)
     assert.equal(HEART, ann:hear())
-    ann:send { history = {} }
-    assert.same({}, ann:hear_type("history").messages)
-    hear_nothing(tab, bea)
+    -- Nobody else heard it, and it is not kept: what they ask for is the next thing that comes.
+    tab:send { history = {} }
+    local history = tab:hear_json()
+    assert.same({ "history", {} }, { history.type, history.messages })
+    bea:send { list = true }
+    assert.same({ type = "list", rooms = {} }, bea:hear_json())
+    hear_nothing(ann)
   end)
 
   it("brings what a customer says to the agents and to the customer's other windows, and to nobody else", function()

@@ -60,6 +60,7 @@ describe("json.decode", function()
     { "1.5", 1.5 },
     { "[]", {} },
     { '{"\\u4f60":"\\ud83d\\ude00"}', { ["你"] = "😀" } },
+    { '\t{\r\n"a\\n\\"" :\n\t[ 1,\n"\\\\" ]\n}\n', { ['a\n"'] = { 1, "\\" } } },
   } do
     it("reads " .. case[1], function()
       assert.same(case[2], json.decode(case[1]))
@@ -79,7 +80,7 @@ describe("json.decode", function()
 
   for _, text in ipairs {
     "", "{", "[1,]", "nope", "[NaN]", "[0x10]", "[Infinity]", "{} {}", '"\\ud800"', "[01x]", "{'a':1}",
-    ("["):rep(129) .. ("]"):rep(129),
+    ("["):rep(129) .. ("]"):rep(129), '{"a":1}\0more', '"a\1b"', '"a\nb"', '["\\"\t"]', '{"a\tb":1}', "[\0]", "[1]\27",
   } do
     it("refuses " .. text:sub(1, 20), function()
       local value, message, code = json.decode(text)

@@ -5,7 +5,7 @@
 
 const LONG_PAUSE = 300; // seconds; after it a message shows its sender again
 const NEAR = 60; // pixels from the end that count as the end
-const STATES = { CONNECTING: ["connecting", "Connecting"], OPEN: ["open", "Connected"], CLOSED: ["waiting", "Not connected"] };
+const STATES = { CONNECTING: ["connecting", "Connecting"], OPEN: ["open", "Connected"], CLOSED: ["waiting", "Offline"] };
 const RECEIPTS = { sending: "being sent", stored: "sent", read: "read", failed: "not sent" };
 
 const $ = (id) => document.getElementById(id);

@@ -5,7 +5,7 @@ import { chartCard } from "./charts.js";
 import { useWebSocket } from "./common/moonwire.js";
 
 const $ = (id) => document.getElementById(id);
-const charts = { trend: chartCard("trend", "Sales over the year"), stock: chartCard("stock", "Sold from stock") };
+const charts = { trend: chartCard("trend", "Sales over the year"), stock: chartCard("stock", "Sold of the stock") };
 for (const { card } of Object.values(charts)) {
   card.style.gridArea = "";
   $("charts").append(card);

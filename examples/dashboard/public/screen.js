@@ -5,8 +5,8 @@ import { chartCard } from "./charts.js";
 import { SocketService } from "./socket_service.js";
 
 const TITLES = {
-  trend: "Sales over the year", seller: "Sellers", map: "Orders today",
-  rank: "Regions", hot: "In demand", stock: "Sold from stock",
+  trend: "Sales over the year", seller: "Sellers", map: "Orders of the last hour",
+  rank: "Regions", hot: "In demand", stock: "Sold of the stock",
 };
 
 const $ = (id) => document.getElementById(id);

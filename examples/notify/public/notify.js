@@ -65,15 +65,24 @@ function come() {
 
 function go() {
   socket.close(1000, "logged out");
+  gaveUp = false;
   found.clear();
   show();
+  showState("CLOSED");
 }
 
 // --- the connection
 
+// No attempt is left. Was the server gone, or is it our token that it doesn't want?
+async function giveUp() {
+  gaveUp = true;
+  const answer = await fetch("me", { headers: { Authorization: `Bearer ${token()}` } }).catch(() => null);
+  if (answer?.status === 401) logout();
+}
+
 const socket = useWebSocket(() => token() && `./?list=all&token=${token()}`, {
   immediate: false,
-  autoReconnect: { retries: 10, delay: 6000, onFailed: () => (gaveUp = true) },
+  autoReconnect: { retries: 10, delay: 6000, onFailed: giveUp },
   heartbeat: { message: "HeartBeat", responseMessage: "HeartBeat", interval: 30_000, pongTimeout: 10_000, idleOnly: true },
   onConnected(ws) {
     ws.send("Hello WebSockets!");
@@ -104,7 +113,9 @@ function markSeen() {
 
 // --- what there is to see
 
-const field = Object.assign(element("input", ""), { maxLength: 40, required: true, placeholder: "Your name", ariaLabel: "Your name" });
+const field = Object.assign(element("input", ""), {
+  maxLength: 40, required: true, placeholder: "Your name", ariaLabel: "Your name",
+});
 const enter = element("button", "strong", "Log in");
 field.oninput = enter.onclick = () => field.setCustomValidity("");
 const door = element("form", "door", field, enter);
