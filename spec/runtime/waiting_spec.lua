@@ -172,6 +172,25 @@ describe("messages of one connection", function()
       return received == count
     end)
   end)
+
+  it("go on coming after the peer had to wait, when each of them waits in its handler", function()
+    local count, received = 300, 0
+    serve {
+      max_payload = 10000,
+      max_backpressure = 20000,
+      message = function()
+        moonwire.sleep(0)
+        received = received + 1
+      end,
+    }
+    local ws = open()
+    for _ = 1, count do
+      ws:send(TEXT, ("x"):rep(1000))
+    end
+    async.wait_until(function()
+      return received == count
+    end, "all messages", 10)
+  end)
 end)
 
 describe("a handler that waits", function()

@@ -126,7 +126,8 @@ static void ordered_handler_done(void *arg, const char *error)
     ws->busy = false;
     if (error)
         handler_failed(ws, error);
-    if (ws->pending)
+    /* Also after the last one that was put aside: whoever sent so much was made to wait. */
+    if (ws->pending || (ws->connection && ws->connection->paused))
         continue_pending(ws);
 }
 
