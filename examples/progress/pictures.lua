@@ -71,10 +71,10 @@ function M.serve(failing, slow)
     end
     local size = #picture // PIECES + 1
     for at = 1, #picture, size do
+      moonwire.sleep(slow * (0.5 + number * 7 % 11 / 10))
       if not res:write(picture:sub(at, at + size - 1)) then
         return
       end
-      moonwire.sleep(slow * (0.5 + number * 7 % 11 / 10))
     end
     count.whole, count.bytes = count.whole + 1, count.bytes + #picture
   end)
