@@ -150,7 +150,10 @@ end
 ---@param app table
 ---@param exchange table core's
 function M.serve(app, exchange)
-  local _, target = exchange:head()
+  if exchange:is_upgrade() and upgrade.serve_plain(app, exchange) then
+    return
+  end
+  local target = exchange:target()
   local parts, message = url.parse_target(target)
   local req = request_module.new(exchange, parts or { path = "/", segments = {}, query = "" })
   local res = response_module.new(exchange, req, app.on_response_done)

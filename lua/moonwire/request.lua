@@ -56,6 +56,17 @@ end
 function M.new(exchange, target)
   local method, url_text, minor, headers = exchange:head()
   local address, port, secure = exchange:peer()
+  return M.make(method, url_text, minor, headers, target, { address = address, port = port, secure = secure })
+end
+
+---@param method string
+---@param url_text string the target as sent
+---@param minor integer
+---@param headers table<string, string>
+---@param target table as for `new`
+---@param peer {address: string, port: integer, secure: boolean?}
+---@return moonwire.Request
+function M.make(method, url_text, minor, headers, target, peer)
   -- A host in the target counts, and Host does not (RFC 9112 §3.2.2).
   headers.host = target.authority or headers.host
   return setmetatable({
@@ -69,9 +80,9 @@ function M.new(exchange, target)
     params = {},
     body = "",
     protocols = offered_protocols(headers),
-    remote_address = address,
-    remote_port = port,
-    secure = secure or false,
+    remote_address = peer.address,
+    remote_port = peer.port,
+    secure = peer.secure or false,
   }, Request)
 end
 

@@ -25,7 +25,7 @@ Router.__index = Router
 
 ---@return moonwire.Router
 function M.new()
-  return setmetatable({ root = {} }, Router)
+  return setmetatable({ root = {}, literals = {} }, Router)
 end
 
 -- The segments of a pattern as { kind =, text = }. Raises for patterns that can't be meant, at the caller's `level`.
@@ -77,6 +77,22 @@ function M.check_pattern(pattern, level)
   return names
 end
 
+---The parameters in a path that matches a pattern.
+---@param pattern string
+---@param path string[] its segments
+---@return table<string, string>
+function M.params(pattern, path)
+  local params = {}
+  for i, segment in ipairs((parse_pattern(pattern, 1))) do
+    if segment.kind == "param" then
+      params[segment.text:sub(2)] = path[i]
+    elseif segment.kind == "wildcard" then
+      params[segment.text == "*" and "*" or segment.text:sub(2)] = table.concat(path, "/", i)
+    end
+  end
+  return params
+end
+
 local function child(node, segment)
   if segment.kind == "fixed" then
     node.fixed = node.fixed or {}
@@ -107,7 +123,21 @@ function Router:add(method, pattern, value, level)
   end
   local route = { method = method, pattern = pattern, names = names, value = value, label = method .. " " .. pattern }
   node.routes[method] = route
+  if #names == 0 and not pattern:find("%", 1, true) then
+    self.literals[method] = self.literals[method] or {}
+    self.literals[method][pattern] = route
+  end
   return route
+end
+
+---The route whose pattern is the very target of a request, without having to take that apart. A fixed segment wins over all
+---others, so no other route can be meant.
+---@param method string
+---@param target string
+---@return moonwire.Route?
+function Router:literal(method, target)
+  local routes = self.literals[method]
+  return routes and routes[target]
 end
 
 -- The route of a node for a method. HEAD is answered by GET (whose body is then left out).

@@ -6,6 +6,7 @@
 local core = require "moonwire.core"
 local headers = require "moonwire.headers"
 local options = require "moonwire.options"
+local request_module = require "moonwire.request"
 local response_module = require "moonwire.response"
 local router = require "moonwire.router"
 local url = require "moonwire.url"
@@ -192,7 +193,7 @@ local function decide(value, req)
     end
     protocol = chosen
   end
-  local checked = {}
+  local checked = extra_headers and {}
   for name, text in pairs(extra_headers or {}) do
     headers.check_name(name)
     checked[name] = headers.check_value(name, text)
@@ -202,6 +203,25 @@ end
 
 local function with_traceback(message)
   return debug.traceback(tostring(message), 2)
+end
+
+---The short way, which most connections take: the target is a route's own pattern, the script isn't asked, and nothing is
+---wrong, so that nobody needs to know more of the request.
+---@param app table
+---@param exchange table core's
+---@return boolean served false: take the long way
+function M.serve_plain(app, exchange)
+  local route = app.router:literal(router.WEBSOCKET, exchange:target())
+  local value = route and route.value
+  if not value or value.upgrade or app.closing
+    or not M.is_origin_allowed(value.origins, exchange:header "origin", exchange:header "host") then
+    return false
+  end
+  local ok, offered = exchange:handshake()
+  if ok then
+    exchange:accept(value.core_route, nil, offered and choose_protocol(offered, value.protocols))
+  end
+  return ok == true
 end
 
 ---Answer an upgrade request: with a WebSocket, or with a status that says why not. May wait.
@@ -222,7 +242,7 @@ function M.serve(app, exchange, req, res)
     extra.Allow = offered == 405 and "GET" or nil
     return refuse(res, offered, message and message .. "\n", extra)
   end
-  req.params, req.protocols = params, offered
+  req.params, req.protocols = params, offered or {}
   local value = route.value
   if not M.is_origin_allowed(value.origins, req.headers.origin, req.headers.host) then
     core.log("warning", ("%s: refused a page from %s, because it is not from %s; origins = { \"%s\" } would allow it")
@@ -239,13 +259,41 @@ function M.serve(app, exchange, req, res)
     return refuse(res, 503)
   end
   app.on_response_done(res)
-  exchange:accept(value.core_route, {
-    data = data or {},
-    params = params,
-    request = req,
-    protocol = protocol,
-    headers = extra_headers,
-  })
+  exchange:accept(value.core_route, data, protocol, extra_headers)
 end
+
+-- The fields of a WebSocket that tell of its opening handshake. Core keeps the handshake as it came and asks here when a
+-- script first looks at one.
+local FIELDS = {}
+
+function FIELDS.protocol(opening)
+  return opening.protocol ~= "" and opening.protocol or nil
+end
+
+function FIELDS.remote_address(opening)
+  return opening.address
+end
+
+function FIELDS.request(opening, pattern)
+  local method, target, minor, header_table = core.parse_head(opening.head)
+  local parts = url.parse_target(target)
+  local req = request_module.make(method, target, minor, header_table, parts, opening)
+  req.params = router.params(pattern, parts.segments)
+  return req
+end
+
+function FIELDS.params(opening, pattern)
+  return router.params(pattern, url.parse_target(opening.head:match "^%S+ (%S+)").segments)
+end
+
+core.on_restore(function(packed, pattern, name)
+  local field = FIELDS[name]
+  if field then
+    local protocol, address, port, secure, at = string.unpack("<s2s1I2B", packed)
+    local head = packed:sub(at)
+    local opening = { protocol = protocol, address = address, port = port, secure = secure == 1, head = head }
+    return field(opening, pattern)
+  end
+end)
 
 return M

@@ -33,6 +33,7 @@ function M.install()
     exit_handlers = {},
     requests = {},
     websocket_methods = {},
+    on_restore = function() end,
   }
   M.core = core
   function core.task(fn, ...)
@@ -173,7 +174,7 @@ local Exchange = {}
 Exchange.__index = Exchange
 
 function Exchange:head()
-  return self.method, self.target, self.minor, self.headers
+  return self.method, self.request_target, self.minor, self.headers
 end
 
 function Exchange:peer()
@@ -223,6 +224,14 @@ function Exchange:finish(keep_alive)
   self.is_finished, self.kept_alive = true, keep_alive
 end
 
+function Exchange:target()
+  return self.request_target
+end
+
+function Exchange:header(name)
+  return self.headers[name]
+end
+
 function Exchange:keep_alive()
   return self.allows_keep_alive and (self.is_body_read or not self:has_body())
 end
@@ -245,10 +254,10 @@ function Exchange:handshake()
   return true, offered
 end
 
-function Exchange:accept(route, fields)
-  self.accepted = fields
+function Exchange:accept(route, data, protocol, headers)
+  self.accepted = { data = data, protocol = protocol, headers = headers }
   self.accepted_route = route
-  local ws = { data = fields.data, closed = false }
+  local ws = { data = data, closed = false }
   function ws.close(this, code, reason)
     if not this.closed then
       this.closed, this.close_code, this.close_reason = true, code, reason
@@ -315,6 +324,7 @@ function M.exchange(fields)
   for name, value in pairs(fields or {}) do
     exchange[name] = value
   end
+  exchange.request_target, exchange.target = exchange.target, nil
   return setmetatable(exchange, Exchange)
 end
 

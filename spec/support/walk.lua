@@ -145,6 +145,8 @@ local function look_at_connections()
   found_object("moonwire.FetchResponse", assert(moonwire.fetch("http://" .. authority .. "/page?a=b", {})))
   local ws = assert(moonwire.connect("ws://" .. authority .. "/ws/a", { protocols = { "a" } }))
   found_object("moonwire.App", app)
+  -- Made when somebody looks at them.
+  found("moonwire.WebSocket", { params = server_side.params, request = server_side.request })
   for _, side in ipairs { ws, server_side } do
     found_userdata("moonwire.WebSocket", side, 2)
     -- Among the methods stand those fields that C computes.

@@ -209,7 +209,7 @@ describe("app:ws", function()
 end)
 
 describe("an upgrade", function()
-  it("is accepted with data, params and request", function()
+  it("is accepted with the data that upgrade gives", function()
     local app = app_module.new()
     local opened
     app:ws("/chat/:room", {
@@ -223,8 +223,6 @@ describe("an upgrade", function()
     })
     local exchange = upgrade(app, "/chat/a%20b?user=x")
     assert.same({ user = "x" }, exchange.accepted.data)
-    assert.same({ room = "a b" }, exchange.accepted.params)
-    assert.equal("/chat/a b", exchange.accepted.request.path)
     assert.is_nil(exchange.accepted.protocol)
     assert.equal(exchange.ws, opened)
     assert.equal("", exchange:text())
@@ -232,12 +230,6 @@ describe("an upgrade", function()
     assert.is_nil(next(app.responses))
     exchange.ws:close(1000, "bye")
     assert.equal(0, app:count())
-  end)
-
-  it("has a table for data even when upgrade gives none", function()
-    local app = app_module.new()
-    app:ws("/", {})
-    assert.same({}, upgrade(app, "/").accepted.data)
   end)
 
   for _, case in ipairs {

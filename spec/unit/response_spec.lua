@@ -6,7 +6,7 @@ local url = require "moonwire.url"
 
 local function new(fields)
   local exchange = fake.exchange(fields)
-  local req = request.new(exchange, url.parse_target(exchange.target))
+  local req = request.new(exchange, url.parse_target(exchange.request_target))
   local is_done = { count = 0 }
   local res = response.new(exchange, req, function()
     is_done.count = is_done.count + 1

@@ -103,6 +103,31 @@ describe("the router", function()
   end)
 end)
 
+describe("what the router knows of a path beforehand", function()
+  it("is the route whose pattern it is, if that has no parameters", function()
+    local routes = router.new()
+    local fixed = routes:add("websocket", "/a/b", 1)
+    routes:add("websocket", "/:x/b", 2)
+    routes:add("websocket", "/a%20c", 3)
+    assert.equal(fixed, routes:literal("websocket", "/a/b"))
+    for _, target in ipairs { "/:x/b", "/a%20c", "/a/b/", "/a/b?x=1", "/a/./b", "", "*" } do
+      assert.is_nil(routes:literal("websocket", target), target)
+    end
+    assert.is_nil(routes:literal("GET", "/a/b"))
+  end)
+
+  it("is what its parameters are, given the pattern", function()
+    for pattern, params in pairs {
+      ["/a/b/c"] = {},
+      ["/:x/b/:y"] = { x = "a", y = "c" },
+      ["/a/*rest"] = { rest = "b/c" },
+      ["/:x/*"] = { x = "a", ["*"] = "b/c" },
+    } do
+      assert.same(params, router.params(pattern, { "a", "b", "c" }), pattern)
+    end
+  end)
+end)
+
 describe("router patterns", function()
   for _, case in ipairs {
     { "a", "must start with '/'" },

@@ -82,6 +82,8 @@ int mw_core_open(lua_State *L)
         {"route", mw_route_new},
         {"route_update", mw_route_update},
         {"topics", mw_hub_new},
+        {"on_restore", mw_ws_on_restore},
+        {"parse_head", mw_headers_parse},
         {"connect", mw_client_connect},
         {"request", mw_client_request},
         {NULL, NULL},

@@ -38,6 +38,30 @@ void mw_headers_push(lua_State *L, const struct mw_http_head *head)
     }
 }
 
+static int push_head(lua_State *L, const struct mw_http_head *head)
+{
+    push_span(L, head->method);
+    push_span(L, head->target);
+    lua_pushinteger(L, head->minor);
+    mw_headers_push(L, head);
+    return 4;
+}
+
+int mw_headers_parse(lua_State *L)
+{
+    static const struct mw_http_limits limits = {.head_bytes = SIZE_MAX, .header_count = MW_HTTP_HEADERS_MAX};
+    struct mw_http_error error;
+    size_t len, head_len, scanned = 0;
+    const char *text = luaL_checklstring(L, 1, &len);
+    /* The parser changes what it reads, and needs room: both belong to Lua, in case something raises. */
+    struct mw_http_head *head = lua_newuserdatauv(L, sizeof *head, 0);
+    char *copy = memcpy(lua_newuserdatauv(L, len, 0), text, len);
+
+    if (mw_http_parse_request(head, copy, len, &limits, &scanned, &head_len, &error) != MW_HTTP_OK)
+        return luaL_error(L, "parse_head: this is not a request's head");
+    return push_head(L, head);
+}
+
 /* ---- events ---- */
 
 static int enter_request(lua_State *L)
@@ -185,12 +209,32 @@ static int exchange_head(lua_State *L)
 
     if (!box->exchange)
         return closed(L);
-    const struct mw_http_head *head = box->exchange->head;
-    push_span(L, head->method);
-    push_span(L, head->target);
-    lua_pushinteger(L, head->minor);
-    mw_headers_push(L, head);
-    return 4;
+    return push_head(L, box->exchange->head);
+}
+
+static int exchange_target(lua_State *L)
+{
+    const struct mw_exchange_box *box = check(L);
+
+    if (!box->exchange)
+        return closed(L);
+    push_span(L, box->exchange->head->target);
+    return 1;
+}
+
+static int exchange_header(lua_State *L)
+{
+    const struct mw_exchange_box *box = check(L);
+    const char *name = luaL_checkstring(L, 2);
+
+    if (!box->exchange)
+        return closed(L);
+    const struct mw_http_header *header = mw_http_find(box->exchange->head, name, NULL);
+    if (header)
+        push_span(L, header->value);
+    else
+        lua_pushnil(L);
+    return 1;
 }
 
 static int exchange_peer(lua_State *L)
@@ -335,6 +379,8 @@ void mw_exchange_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
         {"head", exchange_head},
+        {"target", exchange_target},
+        {"header", exchange_header},
         {"peer", exchange_peer},
         {"is_upgrade", exchange_is_upgrade},
         {"has_body", exchange_has_body},

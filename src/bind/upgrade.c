@@ -50,8 +50,12 @@ int mw_upgrade_handshake(lua_State *L)
         bool malformed = false;
 
         lua_pushboolean(L, true);
-        lua_newtable(L);
+        lua_pushnil(L);
         while (mw_handshake_next_protocol(head, &cursor, &protocol, &malformed)) {
+            if (!count) {
+                lua_newtable(L);
+                lua_replace(L, -2);
+            }
             lua_pushlstring(L, protocol.at, protocol.len);
             lua_rawseti(L, -2, ++count);
         }
@@ -66,65 +70,76 @@ int mw_upgrade_handshake(lua_State *L)
     return 3;
 }
 
-/* Pushes the 101 (RFC 6455 §4.2.2). `fields` may have a protocol and further headers, which the Lua side has checked. */
-static void push_answer(lua_State *L, const struct mw_http_head *head, int fields, const char *extension)
+static bool add(struct mw_buffer *out, const char *text)
 {
-    char accept[MW_WS_ACCEPT_LEN + 1];
-    const struct mw_http_header *key = mw_http_find(head, "sec-websocket-key", NULL);
-    luaL_Buffer buffer;
+    return mw_buffer_append(out, text, strlen(text));
+}
 
-    mw_handshake_accept(key->value.at, key->value.len, accept);
-    int protocol = lua_getfield(L, fields, "protocol");
-    int headers = lua_getfield(L, fields, "headers");
-    int at = lua_gettop(L);
-    luaL_buffinit(L, &buffer);
-    luaL_addstring(&buffer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                            "Sec-WebSocket-Accept: ");
-    luaL_addstring(&buffer, accept);
-    luaL_addstring(&buffer, "\r\n");
-    if (protocol == LUA_TSTRING) {
-        luaL_addstring(&buffer, "Sec-WebSocket-Protocol: ");
-        lua_pushvalue(L, at - 1);
-        luaL_addvalue(&buffer);
-        luaL_addstring(&buffer, "\r\n");
-    }
-    if (extension[0]) {
-        luaL_addstring(&buffer, "Sec-WebSocket-Extensions: ");
-        luaL_addstring(&buffer, extension);
-        luaL_addstring(&buffer, "\r\n");
-    }
-    luaL_pushresult(&buffer);
-    /* Names and values were checked by the Lua side. */
-    if (headers == LUA_TTABLE) {
+static bool add_header(struct mw_buffer *out, const char *name, const char *value)
+{
+    return add(out, name) && add(out, ": ") && add(out, value) && add(out, "\r\n");
+}
+
+/* The 101 (RFC 6455 §4.2.2). The Lua side has checked the protocol and the further headers, which may be nil: they are strings
+ * without a NUL. */
+static bool write_answer(lua_State *L, struct mw_buffer *out, const char *accept, int protocol, int headers,
+                         const char *extension)
+{
+    bool ok = add(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n") &&
+              add_header(out, "Sec-WebSocket-Accept", accept);
+
+    if (lua_isstring(L, protocol))
+        ok = ok && add_header(out, "Sec-WebSocket-Protocol", lua_tostring(L, protocol));
+    if (extension[0])
+        ok = ok && add_header(out, "Sec-WebSocket-Extensions", extension);
+    if (lua_istable(L, headers)) {
         lua_pushnil(L);
-        while (lua_next(L, at)) {
-            lua_pushvalue(L, at + 1);
-            lua_pushvalue(L, -3);
-            lua_pushliteral(L, ": ");
-            lua_pushvalue(L, -4);
-            lua_pushliteral(L, "\r\n");
-            lua_concat(L, 5);
-            lua_replace(L, at + 1);
+        while (lua_next(L, headers)) {
+            ok = ok && add_header(out, lua_tostring(L, -2), lua_tostring(L, -1));
             lua_pop(L, 1);
         }
     }
-    lua_pushliteral(L, "\r\n");
-    lua_concat(L, 2);
+    return ok && add(out, "\r\n");
+}
+
+/* Pushes what is left of the request, packed as `string.unpack("<s2s1I2B", …)` reads it: the protocol, the peer's address and
+ * port, whether it came over TLS, and the head itself. */
+static void push_origin(lua_State *L, const struct mw_http_exchange *exchange, int protocol)
+{
+    luaL_Buffer buffer;
+    char address[64];
+    int port;
+    size_t len;
+    const char *name = luaL_optlstring(L, protocol, "", &len);
+
+    mw_socket_peer(exchange->socket, address, sizeof address, &port);
+    size_t address_len = strlen(address);
+    luaL_buffinit(L, &buffer);
+    luaL_addchar(&buffer, (char)(len & 0xff));
+    luaL_addchar(&buffer, (char)(len >> 8));
+    luaL_addlstring(&buffer, name, len);
+    luaL_addchar(&buffer, (char)address_len);
+    luaL_addlstring(&buffer, address, address_len);
+    luaL_addchar(&buffer, (char)(port & 0xff));
+    luaL_addchar(&buffer, (char)(port >> 8));
+    luaL_addchar(&buffer, exchange->socket->ssl != NULL);
+    luaL_addlstring(&buffer, (const char *)exchange->in.data, exchange->in.len);
+    luaL_pushresult(&buffer);
 }
 
 int mw_upgrade_accept(lua_State *L)
 {
+    enum { ROUTE = 2, DATA, PROTOCOL, HEADERS };
     struct mw_exchange_box *box = mw_exchange_check(L, 1);
-    struct mw_route *route = mw_route_check(L, 2);
+    struct mw_route *route = mw_route_check(L, ROUTE);
     char extension[MW_DEFLATE_HEADER_MAX] = "";
     struct mw_deflate_params params = {0};
-    struct mw_buffer early = {0};
+    struct mw_buffer early = {0}, answer = {0};
+    char accept[MW_WS_ACCEPT_LEN + 1];
     const char *why = NULL;
-    char address[64];
     size_t len;
-    int port;
 
-    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, HEADERS);
     if (!box->exchange) {
         lua_pushnil(L);
         lua_pushliteral(L, "closed");
@@ -137,18 +152,18 @@ int mw_upgrade_accept(lua_State *L)
     const char *offers = push_extensions(L, head, &len);
     if (route->settings.deflate.enabled && len)
         params.enabled = mw_deflate_negotiate(&route->settings.deflate, offers, len, &params, extension);
-    push_answer(L, head, 3, params.enabled ? extension : "");
-    const char *answer = lua_tolstring(L, -1, &len);
+    const struct mw_http_header *key = mw_http_find(head, "sec-websocket-key", NULL);
+    mw_handshake_accept(key->value.at, key->value.len, accept);
 
-    struct mw_ws *ws = mw_ws_new(L, 2);
-    lua_getfield(L, 3, "data");
+    struct mw_ws *ws = mw_ws_new(L, ROUTE);
+    if (lua_isnil(L, DATA))
+        lua_pushlightuserdata(L, NULL); /* a table, when somebody asks for it */
+    else
+        lua_pushvalue(L, DATA);
     lua_setiuservalue(L, -2, MW_WS_DATA);
+    push_origin(L, box->exchange, PROTOCOL);
+    lua_setiuservalue(L, -2, MW_WS_ORIGIN);
     struct mw_socket *socket = mw_exchange_take_socket(box, &early);
-    mw_socket_peer(socket, address, sizeof address, &port);
-    lua_pushstring(L, address);
-    lua_setfield(L, 3, "remote_address");
-    lua_pushvalue(L, 3);
-    lua_setiuservalue(L, -2, MW_WS_FIELDS);
     struct mw_connection *connection =
         mw_connection_new(socket, false, &route->settings, params.enabled ? &params : NULL, &mw_ws_events, ws);
     if (!connection) {
@@ -156,7 +171,11 @@ int mw_upgrade_accept(lua_State *L)
         mw_ws_failed(ws, "not enough memory", "memory");
         return luaL_error(L, "not enough memory");
     }
-    mw_connection_preface(connection, answer, len);
+    if (write_answer(L, &answer, accept, PROTOCOL, HEADERS, params.enabled ? extension : ""))
+        mw_connection_preface(connection, answer.data, answer.len);
+    else
+        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+    mw_buffer_free(&answer);
     mw_ws_attach(ws, connection, early.data, early.len);
     mw_buffer_free(&early);
     return 1;

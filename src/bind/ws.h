@@ -14,7 +14,9 @@
 
 struct mw_ws_pending; /* an event that waits until the handler before it is done */
 
-enum mw_ws_value { MW_WS_DATA = 1, MW_WS_FIELDS, MW_WS_ROUTE, MW_WS_VALUES = MW_WS_ROUTE };
+/* MW_WS_ORIGIN: of a server's, the opening handshake as it came (upgrade.c packs it, upgrade.lua reads it). MW_WS_FIELDS: a
+ * table of what the script has asked of it; of a client's, all there is. Both may be nil. */
+enum mw_ws_value { MW_WS_DATA = 1, MW_WS_FIELDS, MW_WS_ROUTE, MW_WS_ORIGIN, MW_WS_VALUES = MW_WS_ORIGIN };
 
 /* Policy `latest`: the newest publication of a topic, kept back until the receiver has room. */
 struct mw_ws_latest {
@@ -45,6 +47,8 @@ struct mw_ws {
 };
 
 void mw_ws_open(lua_State *L);
+/* core.on_restore(fn): fn(origin, pattern, name) gives the value of a field that the opening handshake left. */
+int mw_ws_on_restore(lua_State *L);
 /* A new box on the stack, anchored, with the route's userdata at `route_index`. */
 struct mw_ws *mw_ws_new(lua_State *L, int route_index);
 struct mw_ws *mw_ws_check(lua_State *L, int index);

@@ -219,8 +219,39 @@ static lua_Integer ready_state(const struct mw_ws *ws)
     return ws->opening ? MW_CONNECTING : MW_CLOSED;
 }
 
-/* Methods first, then what C knows, then what the opening handshake left in a table (params, request, protocol, …).
- * Called by Lua itself, and the metatable is hidden: the first argument needs no check. */
+/* What the opening handshake left (params, request, protocol, …). Most connections are never asked: it is taken apart by the
+ * Lua side, a field at a time, when somebody does, and kept. Expects box and name on the stack, and nothing else. */
+static int handshake_field(lua_State *L, const struct mw_ws *ws)
+{
+    int kept = lua_getiuservalue(L, 1, MW_WS_FIELDS);
+
+    if (kept == LUA_TTABLE) {
+        lua_pushvalue(L, 2);
+        if (lua_rawget(L, 3) != LUA_TNIL)
+            return 1;
+    }
+    lua_settop(L, 3);
+    luaL_getmetafield(L, 1, "restore");
+    if (lua_getiuservalue(L, 1, MW_WS_ORIGIN) != LUA_TSTRING)
+        return 0;
+    lua_pushstring(L, ws->route->name);
+    lua_pushvalue(L, 2);
+    lua_call(L, 3, 1);
+    if (lua_isnil(L, 4))
+        return 1;
+    if (kept != LUA_TTABLE) {
+        lua_createtable(L, 0, 1);
+        lua_copy(L, 5, 3);
+        lua_setiuservalue(L, 1, MW_WS_FIELDS);
+    }
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 4);
+    lua_rawset(L, 3);
+    return 1;
+}
+
+/* Methods first, then what C knows, then the opening handshake. Called by Lua itself, and the metatable is hidden: the first
+ * argument needs no check. */
 static int ws_index(lua_State *L)
 {
     const struct mw_ws *ws = lua_touserdata(L, 1);
@@ -229,15 +260,16 @@ static int ws_index(lua_State *L)
     lua_pushvalue(L, 2);
     switch (lua_rawget(L, lua_upvalueindex(1))) {
     case LUA_TNIL:
-        if (lua_getiuservalue(L, 1, MW_WS_FIELDS) == LUA_TTABLE) {
-            lua_pushvalue(L, 2);
-            lua_rawget(L, -2);
-        }
-        return 1;
+        lua_settop(L, 2);
+        return handshake_field(L, ws);
     case LUA_TNUMBER:
         switch ((enum field)lua_tointeger(L, -1)) {
         case FIELD_DATA:
-            lua_getiuservalue(L, 1, MW_WS_DATA);
+            if (lua_getiuservalue(L, 1, MW_WS_DATA) == LUA_TLIGHTUSERDATA) {
+                lua_newtable(L); /* who never looks needs none */
+                lua_pushvalue(L, -1);
+                lua_setiuservalue(L, 1, MW_WS_DATA);
+            }
             break;
         case FIELD_ID:
             lua_pushinteger(L, ws->id);
@@ -264,6 +296,15 @@ static int ws_newindex(lua_State *L)
         return luaL_error(L, "a WebSocket has no field '%s' to set; keep your own values in ws.data", name);
     lua_pushvalue(L, 3);
     lua_setiuservalue(L, 1, MW_WS_DATA);
+    return 0;
+}
+
+int mw_ws_on_restore(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    luaL_getmetatable(L, WS);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, -2, "restore");
     return 0;
 }
 

@@ -22,6 +22,19 @@ function core.log(level, text) end
 ---@param fn fun()
 function core.on_exit(fn) end
 
+---What gives the fields of a server's WebSocket that its opening handshake left: `request`, `params` and so on. Asked when a
+---script first looks at one; `origin` is the handshake as core packed it.
+---@param fn fun(origin: string, pattern: string, name: string): any
+function core.on_restore(fn) end
+
+---Take the head of a request apart that was parsed before; raises when it can't be one.
+---@param text string
+---@return string method
+---@return string target
+---@return integer minor
+---@return table<string, string> headers
+function core.parse_head(text) end
+
 ---What is alive in the process.
 ---@return {connections: integer, listeners: integer, websockets: integer} count `connections`: accepted ones
 function core.count() end
@@ -61,6 +74,13 @@ local Exchange = {}
 ---@return integer minor of the HTTP version
 ---@return table<string, string> headers by lower-case name; repeated ones joined with ", ", cookies with "; "
 function Exchange:head() end
+
+---@return string target as it was sent
+function Exchange:target() end
+
+---@param name string in lower case
+---@return string? value of the first header of that name
+function Exchange:header(name) end
 
 ---@return string address or "unix"
 ---@return integer port
@@ -112,25 +132,19 @@ function Exchange:on_abort(fn) end
 
 ---Check the request of an opening handshake (RFC 6455 §4.2.1).
 ---@return true? ok
----@return string[]|integer found the subprotocols on offer, or the status to refuse with
+---@return string[]|integer|nil found the subprotocols on offer, if any, or the status to refuse with
 ---@return string? message
 function Exchange:handshake() end
 
 ---Answer with the 101 and run `open`. The exchange has ended then.
 ---@param route moonwire.core.Route
----@param fields moonwire.core.AcceptFields
+---@param data? table `ws.data`; without one a table is made when somebody asks for it
+---@param protocol? string
+---@param headers? table<string, string> further ones of the 101
 ---@return moonwire.WebSocket? ws
 ---@return string? message
 ---@return "closed"|nil code
-function Exchange:accept(route, fields) end
-
----What the WebSocket has as fields, beside what C adds.
----@class moonwire.core.AcceptFields
----@field data any
----@field params table<string, string>
----@field request moonwire.Request
----@field protocol? string
----@field headers? table<string, string> further ones of the 101
+function Exchange:accept(route, data, protocol, headers) end
 
 ---A behaviour as C keeps it; one per WebSocket route, or per client.
 ---@class moonwire.core.Route

@@ -58,6 +58,10 @@ function upgrade.reject(status, text, extra_headers) end
 function upgrade.is_origin_allowed(allowed, header, host_header) end
 ---@param app moonwire.App
 ---@param exchange moonwire.core.Exchange
+---@return boolean served
+function upgrade.serve_plain(app, exchange) end
+---@param app moonwire.App
+---@param exchange moonwire.core.Exchange
 ---@param req moonwire.Request
 ---@param res moonwire.Response
 function upgrade.serve(app, exchange, req, res) end
@@ -70,6 +74,14 @@ local request_module = {}
 ---@param target {path: string, segments: string[], query: string}
 ---@return moonwire.Request
 function request_module.new(exchange, target) end
+---@param method string
+---@param url_text string
+---@param minor integer
+---@param headers table<string, string>
+---@param target {path: string, segments: string[], query: string}
+---@param peer {address: string, port: integer, secure: boolean?}
+---@return moonwire.Request
+function request_module.make(method, url_text, minor, headers, target, peer) end
 
 ---@class moonwire.Request
 ---@field private segments string[]
@@ -108,9 +120,6 @@ function response.answer(self, status, text, extra_headers) end
 ---@field private hooks? function[]
 ---@field private abort_handlers? function[]
 ---@field private missing_file? string
-
----@class moonwire.WebSocket
----@field private headers? table<string, string> further ones of the 101
 
 -- ---- client, fetch, ws, time ----
 
@@ -162,12 +171,12 @@ local outbox = {}
 function outbox.new(rule) end
 
 ---@class moonwire.target
-local target = {}
+local target_module = {}
 ---@param settings moonwire.ConnectOptions
 ---@param address string
 ---@param level integer
 ---@return table
-function target.of(settings, address, level) end
+function target_module.of(settings, address, level) end
 
 ---@class moonwire.fetch
 local fetch = {}
@@ -222,6 +231,10 @@ function router.new() end
 ---@param level? integer
 ---@return string[] names
 function router.check_pattern(pattern, level) end
+---@param pattern string
+---@param path string[]
+---@return table<string, string>
+function router.params(pattern, path) end
 ---@param prefix string[]
 ---@param segments string[]
 ---@return boolean
@@ -233,7 +246,12 @@ function router.parse_prefix(prefix, level) end
 
 ---@class moonwire.Router
 ---@field private root table
+---@field private literals table<string, table<string, moonwire.Route>>
 local Router = {}
+---@param method string
+---@param target string
+---@return moonwire.Route?
+function Router:literal(method, target) end
 ---@param method string
 ---@param pattern string
 ---@param value any

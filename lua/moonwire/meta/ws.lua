@@ -9,7 +9,7 @@
 ---@field id integer unique in the process
 ---@field data any yours to set; servers: what `upgrade` returned, or an empty table; clients: the option `data`
 ---@field params table<string, string> servers: parameters of the route's pattern, decoded
----@field request moonwire.Request servers: the request of the opening handshake
+---@field request moonwire.Request servers: the request of the opening handshake, made when it is first asked for
 ---@field protocol? string the subprotocol both sides agreed on
 ---@field remote_address string of the other end, or "unix"
 ---@field response_headers table<string, string> clients: of the server's 101, by lower-case name
