@@ -183,19 +183,34 @@ static void not_run(const struct mw_runtime *runtime, mw_task_done done, void *a
         done(arg, runtime->muted ? NULL : "not enough memory");
 }
 
-void mw_task_call(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg)
+static void call(struct mw_task *task, lua_CFunction entry, void *argument, mw_task_done done, void *arg)
 {
-    struct mw_task *task = runtime->muted ? NULL : acquire(runtime);
-
-    if (!task) {
-        not_run(runtime, done, arg);
-        return;
-    }
     task->done = done;
     task->arg = arg;
     lua_pushcfunction(task->co, entry);
     lua_pushlightuserdata(task->co, argument);
     run(task, 1);
+}
+
+void mw_task_call(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg)
+{
+    struct mw_task *task = runtime->muted ? NULL : acquire(runtime);
+
+    if (task)
+        call(task, entry, argument, done, arg);
+    else
+        not_run(runtime, done, arg);
+}
+
+bool mw_task_gather(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg)
+{
+    struct mw_task *task = runtime->muted ? NULL : acquire(runtime);
+
+    if (!task)
+        return false;
+    runtime->gathering = task->co;
+    call(task, entry, argument, done, arg);
+    return true;
 }
 
 static int invoked(lua_State *L, int status, lua_KContext context)

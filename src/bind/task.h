@@ -31,6 +31,9 @@ struct mw_runtime *mw_runtime_of(lua_State *L);
  * memory meanwhile is an error of the task; it ends with `return mw_task_invoke(L, nargs)`. `argument` need not outlive
  * the call. `done` is called exactly once, perhaps before this returns. */
 void mw_task_call(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg);
+/* The same, with runtime->gathering set to the task's coroutine while it has not waited; the caller sets it back. False: there
+ * was no task, and nothing was called, `done` neither. */
+bool mw_task_gather(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg);
 /* Calls the function below `nargs` arguments, without results; the callee may wait. */
 int mw_task_invoke(lua_State *L, int nargs);
 /* Runs the function below `nargs` arguments on top of L's stack, popping them. */

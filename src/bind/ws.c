@@ -48,6 +48,12 @@ static bool push_handler(lua_State *L, const struct event *event)
     return true;
 }
 
+static void push_message(lua_State *L, const struct event *event)
+{
+    lua_pushlstring(L, event->data, event->len);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, event->text ? event->ws->runtime->text_ref : event->ws->runtime->binary_ref);
+}
+
 static int enter(lua_State *L)
 {
     const struct event *event = lua_touserdata(L, 1);
@@ -58,8 +64,7 @@ static int enter(lua_State *L)
         return 0;
     switch (event->event) {
     case MW_WS_MESSAGE:
-        lua_pushlstring(L, event->data, event->len);
-        lua_rawgeti(L, LUA_REGISTRYINDEX, event->text ? event->ws->runtime->text_ref : event->ws->runtime->binary_ref);
+        push_message(L, event);
         nargs = 3;
         break;
     case MW_WS_DROPPED:
@@ -136,6 +141,72 @@ static void run_ordered(const struct event *event)
 {
     event->ws->busy = true;
     mw_task_call(event->ws->runtime, enter, (void *)event, ordered_handler_done, event->ws);
+}
+
+/* ---- the messages of one read ---- */
+
+/* A step of the parser, run inside of a task: entering and leaving one for each message would cost as much as a short
+ * handler does. */
+struct gathering {
+    struct mw_ws *ws;
+    void (*step)(void *arg);
+    void *arg;
+};
+
+/* What every call needs lies at the bottom of the task's stack, so that each message only adds itself. */
+enum { GATHER_HANDLER = 1, GATHER_WS, GATHER_TEXT, GATHER_BINARY };
+
+static int enter_gathering(lua_State *L)
+{
+    const struct gathering *gathering = lua_touserdata(L, 1);
+    const struct mw_ws *ws = gathering->ws;
+
+    lua_settop(L, 0);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ws->route->handlers[MW_WS_MESSAGE]);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ws->ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ws->runtime->text_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ws->runtime->binary_ref);
+    gathering->step(gathering->arg);
+    return 0;
+}
+
+/* After a handler that waited: the step it was called from is gone. */
+static int handled(lua_State *L, int status, lua_KContext context)
+{
+    (void)L;
+    (void)status;
+    (void)context;
+    return 0;
+}
+
+static bool on_gather(void *owner, void (*step)(void *arg), void *arg)
+{
+    struct mw_ws *ws = owner;
+    struct mw_runtime *runtime = ws->runtime;
+    struct gathering gathering = {ws, step, arg};
+
+    /* What comes while a handler waits is only put aside. */
+    if (ws->busy || ws->pending || ws->route->handlers[MW_WS_MESSAGE] == LUA_NOREF)
+        return false;
+    lua_State *outer = runtime->gathering;
+    const struct mw_ws *outer_ws = runtime->gathering_ws;
+    runtime->gathering_ws = ws;
+    bool called = mw_task_gather(runtime, enter_gathering, &gathering, ordered_handler_done, ws);
+    runtime->gathering = outer;
+    runtime->gathering_ws = outer_ws;
+    return called;
+}
+
+/* Inside of a step: calls the handler where we are. It may not come back (an error, a wait), which ends the step. */
+static void handle_here(lua_State *L, struct mw_ws *ws, const uint8_t *data, size_t len, bool text)
+{
+    ws->busy = true;
+    lua_pushvalue(L, GATHER_HANDLER);
+    lua_pushvalue(L, GATHER_WS);
+    lua_pushlstring(L, (const char *)data, len);
+    lua_pushvalue(L, text ? GATHER_TEXT : GATHER_BINARY);
+    lua_callk(L, 3, 0, 0, handled);
+    ws->busy = false;
 }
 
 void mw_ws_notify(struct mw_ws *ws, enum mw_ws_event which)
@@ -270,6 +341,8 @@ static void on_message(void *owner, const uint8_t *data, size_t len, bool text)
 
     if (ws->busy || ws->pending)
         push_pending(ws, text ? PENDING_TEXT : PENDING_BINARY, 0, data, len);
+    else if (ws->runtime->gathering_ws == ws)
+        handle_here(ws->runtime->gathering, ws, data, len, text);
     else
         run_ordered(&event);
 }
@@ -304,6 +377,7 @@ static void on_closed(void *owner, unsigned code, const char *reason, size_t len
 }
 
 const struct mw_connection_events mw_ws_events = {
+    .gather = on_gather,
     .message = on_message,
     .drain = on_drain,
     .pong = on_pong,

@@ -39,6 +39,9 @@ void mw_connection_settings_default(struct mw_connection_settings *settings);
 struct mw_connection;
 
 struct mw_connection_events {
+    /* About to parse: calls step(arg), during which messages come, from wherever it is cheap to handle many of them. It may
+     * come back before the step has ended: the step then is never continued, but called again. False: it was not called. */
+    bool (*gather)(void *owner, void (*step)(void *arg), void *arg);
     /* One whole message. `data` is valid during the call. */
     void (*message)(void *owner, const uint8_t *data, size_t len, bool text);
     /* The queue fell below the high-water mark after a send that said MW_SEND_BACKPRESSURE, or a publication was kept back. */

@@ -140,7 +140,7 @@ static void part(struct mw_connection *connection, const struct mw_frame *frame,
     parts->opcode = 0;
     deliver(connection, parts->message.data, parts->message.len, text);
     /* The script may have closed the connection, but its memory stays until the end of the turn. A large buffer is not
-     * worth keeping for the next message. */
+     * worth keeping for the next message; when the delivery doesn't come back, tidy() frees it. */
     mw_buffer_free(&parts->message);
 }
 
@@ -172,39 +172,51 @@ static bool acceptable(struct mw_connection *connection, const struct mw_frame *
     return true;
 }
 
-/* Parses as many whole frames as there are; returns the bytes used. `*missing` gets how many more bytes the next frame
- * needs, 0 when even its header is not complete. */
-static size_t parse(struct mw_connection *connection, uint8_t *data, size_t len, uint64_t *missing)
-{
-    size_t used = 0;
+/* What there is to parse, and how far that is. It outlives each step, which may be left in the middle of a message's delivery
+ * (a handler that waits): nothing there may be held that only the step knows of. */
+struct parse {
+    struct mw_connection *connection;
+    uint8_t *data;
+    size_t len;
+    size_t used;
+    uint64_t missing; /* bytes that the next frame needs; 0 when even its header is not complete */
+    bool over;
+};
 
-    *missing = 0;
-    while (used < len && !connection->paused && !connection->failed && !connection->close_received &&
-           connection->state != MW_CLOSED) {
+static bool goes_on(const struct mw_connection *connection)
+{
+    return !connection->paused && !connection->failed && !connection->close_received && connection->state != MW_CLOSED;
+}
+
+/* Parses as many whole frames as there are. */
+static void parse_step(void *arg)
+{
+    struct parse *parse = arg;
+    struct mw_connection *connection = parse->connection;
+
+    while (parse->used < parse->len && goes_on(connection)) {
         struct mw_frame frame;
         const char *why = NULL;
-        uint8_t *at = data + used;
+        uint8_t *at = parse->data + parse->used;
+        size_t left = parse->len - parse->used;
 
-        switch (mw_frame_parse(&frame, at, len - used, !connection->is_client, connection->deflate != NULL, &why)) {
-        case MW_FRAME_PARTIAL:
-            return used;
-        case MW_FRAME_INVALID:
-            mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, why);
-            return len;
-        case MW_FRAME_OK:
+        enum mw_frame_result result =
+            mw_frame_parse(&frame, at, left, !connection->is_client, connection->deflate != NULL, &why);
+        if (result == MW_FRAME_PARTIAL)
             break;
-        }
-        if (!acceptable(connection, &frame))
-            return len;
+        if (result == MW_FRAME_INVALID)
+            mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, why);
+        if (result == MW_FRAME_INVALID || !acceptable(connection, &frame))
+            break;
         uint64_t total = frame.header_len + frame.length;
-        if (total > len - used) {
-            *missing = total - (len - used);
-            return used;
+        if (total > left) {
+            parse->missing = total - left;
+            break;
         }
         uint8_t *payload = at + frame.header_len;
         if (frame.masked)
             mw_mask(payload, (size_t)frame.length, frame.key, 0);
-        used += (size_t)total;
+        parse->used += (size_t)total;
         if (frame.opcode >= MW_OPCODE_CLOSE)
             control(connection, &frame, payload);
         else if (frame.fin && !frame.rsv1 && frame.opcode != MW_OPCODE_CONTINUATION)
@@ -212,10 +224,23 @@ static size_t parse(struct mw_connection *connection, uint8_t *data, size_t len,
         else
             part(connection, &frame, payload);
     }
+    parse->over = true;
+}
+
+/* Returns the bytes used; `*missing` gets how many more the next frame needs. */
+static size_t parse(struct mw_connection *connection, uint8_t *data, size_t len, uint64_t *missing)
+{
+    struct parse parse = {.connection = connection, .data = data, .len = len};
+
+    while (!parse.over) {
+        if (!connection->events->gather(connection->owner, parse_step, &parse))
+            parse_step(&parse);
+    }
+    *missing = parse.missing;
     /* Behind a Close or a broken rule nothing counts (RFC 6455 §5.5.1, §7.1.7). */
     if (connection->failed || connection->close_received || connection->state == MW_CLOSED)
         return len;
-    return used;
+    return parse.used;
 }
 
 /* Keeps what is not parsed yet, with room for the whole frame when its size is known. */
