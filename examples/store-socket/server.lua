@@ -155,4 +155,4 @@ app:static("/", here .. "/public")
 app:static("/common", here .. "/../common")
 
 local address = assert(app:listen { host = arg[2] or "127.0.0.1", port = arg[1] or 8080 }):address()
-print(("The shop is at http://%s:%d/"):format(address.host, address.port))
+print(("The night shop is at http://%s:%d/"):format(address.host, address.port))
