@@ -31,10 +31,11 @@ struct mw_runtime {
     int64_t next_id; /* of WebSockets */
     int text_ref;    /* "text" and "binary", interned once */
     int binary_ref;
-    bool script_over; /* the main chunk has ended */
-    bool failed;      /* an error that nobody handled: the exit code will be 1 */
-    bool stopping;    /* told to end: nothing new is accepted */
-    bool muted;       /* the very end: scripts are not entered any more */
+    const char *binary_name; /* the latter as C sees it */
+    bool script_over;        /* the main chunk has ended */
+    bool failed;             /* an error that nobody handled: the exit code will be 1 */
+    bool stopping;           /* told to end: nothing new is accepted */
+    bool muted;              /* the very end: scripts are not entered any more */
 };
 
 #endif

@@ -104,7 +104,7 @@ static int open_lua(lua_State *L)
     lua_pop(L, 1);
     lua_pushliteral(L, "text");
     runtime->text_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pushliteral(L, "binary");
+    runtime->binary_name = lua_pushliteral(L, "binary");
     runtime->binary_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }

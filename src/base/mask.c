@@ -8,8 +8,9 @@
 void mw_mask(uint8_t *data, size_t len, const uint8_t key[4], size_t phase)
 {
     uint8_t pattern[8];
-    for (size_t i = 0; i < sizeof pattern; i++)
+    for (size_t i = 0; i < 4; i++)
         pattern[i] = key[(phase + i) & 3];
+    memcpy(pattern + 4, pattern, 4);
     uint64_t mask;
     memcpy(&mask, pattern, sizeof mask);
 

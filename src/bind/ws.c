@@ -337,14 +337,15 @@ static void continue_pending(struct mw_ws *ws)
 static void on_message(void *owner, const uint8_t *data, size_t len, bool text)
 {
     struct mw_ws *ws = owner;
-    struct event event = {.ws = ws, .event = MW_WS_MESSAGE, .data = (const char *)data, .len = len, .text = text};
 
-    if (ws->busy || ws->pending)
+    if (ws->busy || ws->pending) {
         push_pending(ws, text ? PENDING_TEXT : PENDING_BINARY, 0, data, len);
-    else if (ws->runtime->gathering_ws == ws)
+    } else if (ws->runtime->gathering_ws == ws) {
         handle_here(ws->runtime->gathering, ws, data, len, text);
-    else
+    } else {
+        struct event event = {.ws = ws, .event = MW_WS_MESSAGE, .data = (const char *)data, .len = len, .text = text};
         run_ordered(&event);
+    }
 }
 
 static void on_drain(void *owner)
@@ -408,6 +409,7 @@ struct mw_ws *mw_ws_new(lua_State *L, int route_index)
     struct mw_ws *ws = lua_newuserdatauv(L, sizeof *ws, MW_WS_VALUES);
 
     memset(ws, 0, sizeof *ws);
+    ws->mark = &mw_ws_mark;
     ws->runtime = runtime;
     ws->route = route;
     ws->id = ++runtime->next_id;

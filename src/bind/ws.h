@@ -28,7 +28,10 @@ struct mw_ws_latest {
     bool compressed;
 };
 
+extern const char mw_ws_mark; /* its address is what counts */
+
 struct mw_ws {
+    const char *mark;
     struct mw_connection *connection; /* NULL: not yet, or no more */
     struct mw_runtime *runtime;
     struct mw_route *route;     /* kept alive by a user value */

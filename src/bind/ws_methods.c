@@ -11,15 +11,14 @@ static const char WS[] = "moonwire.ws";
 
 enum { REASON_MAX = 123 };
 
-/* Comparing with the metatable in the first upvalue saves the lookup by name that luaL_checkudata makes. */
+const char mw_ws_mark = 0;
+
+/* A box knows itself by its size and its mark, which is quicker than the look at metatables that luaL_checkudata makes. */
 static struct mw_ws *self(lua_State *L)
 {
-    struct mw_ws *ws = lua_touserdata(L, 1);
-
-    if (ws && lua_getmetatable(L, 1)) {
-        bool same = lua_rawequal(L, -1, lua_upvalueindex(1));
-        lua_pop(L, 1);
-        if (same)
+    if (lua_type(L, 1) == LUA_TUSERDATA && lua_rawlen(L, 1) == sizeof(struct mw_ws)) {
+        struct mw_ws *ws = lua_touserdata(L, 1);
+        if (ws->mark == &mw_ws_mark)
             return ws;
     }
     return luaL_checkudata(L, 1, WS);
@@ -68,10 +67,10 @@ static int sent(lua_State *L, const struct mw_ws *ws, enum mw_send_result result
 
 bool mw_kind_check(lua_State *L, int index, const char *data, size_t len)
 {
-    size_t kind_len = 0;
-    const char *kind = lua_isnoneornil(L, index) ? NULL : luaL_checklstring(L, index, &kind_len);
+    const char *kind = lua_isnoneornil(L, index) ? NULL : luaL_checkstring(L, index);
 
-    if (kind && kind_len == 6 && memcmp(kind, "binary", 6) == 0)
+    /* Lua has each short string only once. */
+    if (kind == mw_runtime_of(L)->binary_name)
         return false;
     luaL_argcheck(L, !kind || strcmp(kind, "text") == 0, index, "\"text\" or \"binary\" expected");
     if (!mw_utf8_valid(data, len))
@@ -256,7 +255,6 @@ static int ws_index(lua_State *L)
 {
     const struct mw_ws *ws = lua_touserdata(L, 1);
 
-    lua_settop(L, 2);
     lua_pushvalue(L, 2);
     switch (lua_rawget(L, lua_upvalueindex(1))) {
     case LUA_TNIL:
@@ -339,9 +337,7 @@ void mw_ws_open(lua_State *L)
         {"data", FIELD_DATA}, {"id", FIELD_ID}, {"buffered", FIELD_BUFFERED}, {"ready_state", FIELD_READY_STATE}};
 
     luaL_newmetatable(L, WS);
-    lua_newtable(L);
-    lua_pushvalue(L, -2);
-    luaL_setfuncs(L, methods, 1);
+    luaL_newlib(L, methods);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         lua_pushinteger(L, fields[i].field);
         lua_setfield(L, -2, fields[i].name);
@@ -353,7 +349,6 @@ void mw_ws_open(lua_State *L)
     lua_setfield(L, -3, "__metatable");
     /* Lua modules add methods (send_json, messages) to this table. */
     lua_setfield(L, -2, "methods");
-    lua_pushvalue(L, -1);
-    luaL_setfuncs(L, meta, 1);
+    luaL_setfuncs(L, meta, 0);
     lua_pop(L, 1);
 }
