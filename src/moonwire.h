@@ -35,6 +35,7 @@ struct mw_runtime {
     bool script_over;        /* the main chunk has ended */
     bool failed;             /* an error that nobody handled: the exit code will be 1 */
     bool stopping;           /* told to end: nothing new is accepted */
+    bool run_stopped;        /* a script called uv.stop() */
     bool muted;              /* the very end: scripts are not entered any more */
 };
 

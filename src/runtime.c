@@ -31,8 +31,7 @@ struct process {
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
-    uv_timer_t drain;   /* how long a signal waits for open connections */
-    uv_prepare_t watch; /* … and whether there are any */
+    uv_timer_t drain; /* how long a signal waits for open connections */
     bool drain_over;
     bool script_failed; /* the main chunk raised an error: out at once */
     const struct mw_runtime_options *options;
@@ -142,7 +141,7 @@ static void main_done(void *arg, const char *error)
     mw_log(MW_LOG_ERROR, "%s", error);
     /* A script that fails while it sets things up must not serve half of them. */
     process->script_failed = process->runtime.failed = process->runtime.stopping = true;
-    uv_stop(&process->loop);
+    process->engine.stopped = true;
 }
 
 /* ---- the end ---- */
@@ -155,8 +154,6 @@ static void close_handles(struct process *process)
         uv_close((uv_handle_t *)&process->sigterm, NULL);
     if (!uv_is_closing((uv_handle_t *)&process->drain))
         uv_close((uv_handle_t *)&process->drain, NULL);
-    if (!uv_is_closing((uv_handle_t *)&process->watch))
-        uv_close((uv_handle_t *)&process->watch, NULL);
 }
 
 static void stop_listening(struct mw_runtime *runtime)
@@ -197,14 +194,12 @@ static bool drained(const struct process *process)
     return process->drain_over || (runtime->stopping && !runtime->engine->alive && !runtime->socket_count);
 }
 
-/* What ends the last connection may be a timer, or the end of the turn: then the poll must not wait any more. */
-static void on_turn_end(uv_prepare_t *prepare)
+static void on_turn(void *arg)
 {
-    struct process *process = prepare->data;
+    struct process *process = arg;
 
-    mw_engine_end_turn(&process->engine);
     if (drained(process))
-        uv_stop(&process->loop);
+        process->engine.stopped = true;
 }
 
 /* The first signal: nothing new, good-bye to everybody, then out. The second: out. (When it is the same one, the kernel
@@ -221,7 +216,8 @@ static void on_signal(uv_signal_t *signal, int number)
     mw_core_run_exit_handlers(runtime->lua);
     say_goodbye(runtime);
     mw_socket_retire_all(runtime->engine, false);
-    uv_prepare_start(&process->watch, on_turn_end);
+    process->engine.on_turn = on_turn;
+    process->engine.on_turn_arg = process;
     uv_timer_start(&process->drain, on_drain_over, DRAIN_MS, 0);
 }
 
@@ -255,9 +251,11 @@ static bool finish_luv(struct process *process)
     process->drain_over = false;
     mw_luv_close_handles(process->runtime.lua);
     /* Requests to other servers end with their Lua objects. */
-    uv_unref((uv_handle_t *)&process->engine.poll);
+    uv_unref((uv_handle_t *)&process->engine.alive_handle);
+    process->engine.on_turn = NULL;
+    process->engine.stopped = false;
     uv_timer_start(&process->drain, on_finish_over, FINISH_MS, 0);
-    while (!process->drain_over && uv_run(&process->loop, UV_RUN_ONCE))
+    while (!process->drain_over && mw_engine_turn(&process->engine, true))
         ;
     return !uv_loop_alive(&process->loop);
 }
@@ -332,14 +330,12 @@ static bool boot(struct process *process)
     uv_signal_init(&process->loop, &process->sigint);
     uv_signal_init(&process->loop, &process->sigterm);
     uv_timer_init(&process->loop, &process->drain);
-    uv_prepare_init(&process->loop, &process->watch);
-    process->sigint.data = process->sigterm.data = process->drain.data = process->watch.data = process;
+    process->sigint.data = process->sigterm.data = process->drain.data = process;
     uv_signal_start_oneshot(&process->sigint, on_signal, SIGINT);
     uv_signal_start_oneshot(&process->sigterm, on_signal, SIGTERM);
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->drain);
-    uv_unref((uv_handle_t *)&process->watch);
     lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->allocator);
     if (!L) {
         mw_log(MW_LOG_ERROR, "not enough memory for Lua");
@@ -370,7 +366,7 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     struct mw_runtime *runtime = &process->runtime;
     if (load_main(runtime->lua, options)) {
         mw_task_spawn(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
-        while (!process->script_failed && !drained(process) && uv_run(&process->loop, UV_RUN_ONCE))
+        while (!process->engine.stopped && mw_engine_turn(&process->engine, true))
             ;
     } else {
         runtime->failed = true;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "bind/task.h"
+#include "net/engine.h"
 
 /* luv's callbacks are tasks like all others: they may wait, and an error in one does not end the process. */
 static int run_callback(lua_State *L, int nargs, int nresults, int flags)
@@ -97,6 +98,30 @@ static int close_handles(lua_State *L)
     return 0;
 }
 
+/* uv.run([mode]): "default" runs until nothing is left or uv.stop() was called, "once" waits for one turn, "nowait" doesn't
+ * wait. uv alone would not hear what sockets have to say. */
+static int run(lua_State *L)
+{
+    static const char *const modes[] = {"default", "once", "nowait", NULL};
+    struct mw_runtime *runtime = mw_runtime_of(L);
+    int mode = luaL_checkoption(L, 1, modes[0], modes);
+    bool goes_on;
+
+    do {
+        goes_on = mw_engine_turn(runtime->engine, mode != 2);
+    } while (mode == 0 && goes_on && !runtime->run_stopped);
+    runtime->run_stopped = false;
+    lua_pushboolean(L, goes_on);
+    return 1;
+}
+
+/* uv.stop(): ends the innermost uv.run(). */
+static int stop(lua_State *L)
+{
+    mw_runtime_of(L)->run_stopped = true;
+    return 0;
+}
+
 void mw_luv_close_handles(lua_State *L)
 {
     lua_pushcfunction(L, close_handles);
@@ -108,11 +133,12 @@ void mw_luv_close_handles(lua_State *L)
 
 void mw_luv_open(lua_State *L, uv_loop_t *loop)
 {
+    static const luaL_Reg ours[] = {{"run", run}, {"stop", stop}, {"walk", walk}, {NULL, NULL}};
+
     luv_set_loop(L, loop);
     /* Before luaopen_luv: later it is ignored, and an error in a callback would end the process. */
     luv_set_callback(L, run_callback);
     luaL_requiref(L, "luv", luaopen_luv, 0);
-    lua_pushcfunction(L, walk);
-    lua_setfield(L, -2, "walk");
+    luaL_setfuncs(L, ours, 0);
     lua_pop(L, 1);
 }

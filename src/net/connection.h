@@ -66,8 +66,8 @@ struct mw_assembly {
 };
 
 struct mw_connection {
+    /* What every message touches comes first: with thousands of connections each line of it has to be fetched anew. */
     struct mw_turn_item turn; /* first: flushing at the end of the turn */
-    struct mw_wheel_node timer;
     struct mw_engine *engine;
     struct mw_socket *socket;
     const struct mw_connection_settings *settings;
@@ -75,21 +75,9 @@ struct mw_connection {
     void *owner;
     struct mw_assembly *assembly;
     struct mw_deflate *deflate;
-    char *close_reason;
-    struct mw_queue queue;
     uint32_t received_ms; /* when bytes last came, loop time cut to 32 bits */
     uint32_t message_ms;  /* when a message last came or went */
-    uint32_t pinged_ms;
-    uint32_t progress_ms; /* when the kernel last took bytes */
-    uint32_t taken;       /* how many bytes the peer had taken at the last look at it */
-    uint32_t ping_taken;  /* … at the last look at our ping */
-    uint32_t ping_end;    /* … when it will have our ping */
-    uint32_t closing_ms;
-    uint32_t control_second; /* control frames are counted per second */
-    uint16_t control_count;
-    uint16_t close_code;
-    uint8_t close_reason_len;
-    uint8_t state; /* enum mw_ready_state */
+    uint8_t state;        /* enum mw_ready_state */
     bool is_client : 1;
     bool reading : 1; /* inside the parser: flush after it */
     bool paused : 1;
@@ -103,6 +91,19 @@ struct mw_connection {
     bool close_received : 1;
     bool reset : 1;  /* end without good-bye */
     bool failed : 1; /* the peer broke the rules: it may still be sending */
+    uint8_t close_reason_len;
+    struct mw_queue queue;
+    struct mw_wheel_node timer;
+    char *close_reason;
+    uint32_t pinged_ms;
+    uint32_t progress_ms; /* when the kernel last took bytes */
+    uint32_t taken;       /* how many bytes the peer had taken at the last look at it */
+    uint32_t ping_taken;  /* … at the last look at our ping */
+    uint32_t ping_end;    /* … when it will have our ping */
+    uint32_t closing_ms;
+    uint32_t control_second; /* control frames are counted per second */
+    uint16_t control_count;
+    uint16_t close_code;
 };
 
 /* Takes over the socket; `early` are bytes that came behind the opening handshake. `params` NULL: no compression.

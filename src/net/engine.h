@@ -1,5 +1,5 @@
-/* engine.h - what all sockets of the process share: one epoll set inside the uv loop, the receive buffer, the timer wheel,
- * the pool of blocks, and the end of each turn, when everything that was queued is written.
+/* engine.h - what all sockets of the process share: one epoll set that has uv's loop as a member, the receive buffer, the
+ * timer wheel, the pool of blocks, and the end of each turn, when everything that was queued is written.
  * Owns these; borrows the loop. Never names Lua. */
 /* SPDX-License-Identifier: MIT */
 #ifndef MW_NET_ENGINE_H
@@ -30,10 +30,11 @@ struct mw_turn_item {
 struct mw_engine {
     uv_loop_t *loop;
     int epoll_fd;
-    uv_poll_t poll;
-    uv_check_t check;
-    uv_prepare_t prepare;
-    uv_idle_t idle; /* runs only while `again` is not empty: the loop must not block then */
+    uv_check_t alive_handle;     /* referenced while `alive` is not 0 */
+    void (*on_turn)(void *arg);  /* called after each turn; NULL: nothing to do */
+    void *on_turn_arg;
+    unsigned depth; /* turns inside of an event's handler (a script that runs the loop there) */
+    bool stopped;   /* whoever runs turns stops */
     struct mw_wheel wheel;
     struct mw_message_pool pool;
     struct mw_deflate_pool *deflate_pool;
@@ -41,6 +42,7 @@ struct mw_engine {
     struct mw_turn_item **turn_tail;
     struct mw_socket *sockets;        /* all that are open */
     struct mw_socket *again;          /* sockets with bytes that epoll cannot see */
+    struct mw_socket *again_now;      /* those of them that this turn still visits */
     struct mw_socket *closed;         /* freed when the batch of events is done */
     struct mw_wire *wire;             /* libwebsockets; made when first needed */
     size_t alive;                     /* listeners, connections and attempts: they keep the loop running */
@@ -53,6 +55,10 @@ int mw_engine_init(struct mw_engine *engine, uv_loop_t *loop);
 /* Begins closing its uv handles; run the loop, then mw_engine_free. */
 void mw_engine_close(struct mw_engine *engine);
 void mw_engine_free(struct mw_engine *engine);
+
+/* One turn: waits for sockets, timers or anything else of uv's (not at all without `wait`), lets their owners run, and writes
+ * what they queued. False when nothing is left that could happen, or `stopped` is set. */
+bool mw_engine_turn(struct mw_engine *engine, bool wait);
 
 /* Milliseconds of the loop: the one place where the sockets' code reads the time. */
 static inline uint64_t mw_engine_now_ms(const struct mw_engine *engine)

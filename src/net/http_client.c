@@ -173,8 +173,6 @@ static void on_readable(void *owner)
     }
     client->in.len += (size_t)count;
     if (client->state == AWAIT_HEAD) {
-        if (client->socket->ssl)
-            mw_socket_read_again(client->socket);
         look_for_head(client);
     } else {
         mw_socket_want_read(client->socket, false);

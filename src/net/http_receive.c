@@ -134,7 +134,7 @@ void mw_http_read_body(struct mw_http_exchange *exchange, size_t limit)
 /* The peer sends nothing more. Its answer may still be wanted, unless it is a stream that nobody ends. */
 static void peer_done(struct mw_http_exchange *exchange)
 {
-    /* Nobody reads any more, yet we are told again: a hang-up, which epoll would report for ever. */
+    /* Nobody reads any more, yet we are told again: a hang-up. */
     bool hung_up = exchange->peer_done;
 
     exchange->peer_done = true;
@@ -210,9 +210,6 @@ static void on_readable(void *owner)
         peer_done(exchange);
         return;
     }
-    /* TLS may hold more than we had room for, where epoll can't see it. */
-    if (socket->ssl && (size_t)count == room)
-        mw_socket_read_again(socket);
     if (!buffer) {
         feed(exchange, data, (size_t)count);
         return;

@@ -141,8 +141,6 @@ static void look_for_answer(struct mw_opening *opening)
         switch (mw_http_parse_response(opening->head, (char *)opening->answer.data, opening->answer.len, &limits,
                                        &opening->scanned, &head_len, &error)) {
         case MW_HTTP_PARTIAL:
-            if (opening->socket->ssl)
-                mw_socket_read_again(opening->socket);
             return;
         case MW_HTTP_INVALID:
             fail(opening, "handshake", error.why);

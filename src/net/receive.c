@@ -329,19 +329,17 @@ static bool read_once(struct mw_connection *connection)
     uint64_t missing = large_missing(connection);
     size_t kept = 0;
     ssize_t count;
-    bool more;
 
     if (missing) {
         count = read_large(connection, missing);
-        more = count > 0;
     } else {
         if (connection->assembly && (kept = connection->assembly->carry.len) > 0) {
             memcpy(data, connection->assembly->carry.data, kept);
             connection->assembly->carry.len = 0;
         }
         count = mw_socket_read(connection->socket, data + kept, MW_RECEIVE_BUFFER - kept);
-        more = count == (ssize_t)(MW_RECEIVE_BUFFER - kept);
     }
+    bool more = !connection->socket->drained;
     if (count <= 0) {
         if (count == MW_SOCKET_AGAIN)
             keep(connection, data, kept, 0);
@@ -387,8 +385,6 @@ void mw_connection_readable(void *owner)
     connection->reading = false;
     if (connection->state == MW_CLOSED)
         return;
-    if (!reads)
-        mw_socket_read_again(connection->socket);
     tidy(connection);
     mw_connection_flush(connection);
 }

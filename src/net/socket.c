@@ -17,26 +17,6 @@
 
 enum { TLS_GATHER = 16 * 1024, LINGER_MS = 1000 };
 
-static void watch(struct mw_socket *socket)
-{
-    uint32_t events = 0;
-
-    if (socket->fd < 0)
-        return;
-    if (socket->reading)
-        events |= socket->ssl_wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN;
-    if (socket->writing)
-        events |= EPOLLOUT | (socket->ssl ? EPOLLIN : 0);
-    /* A hang-up is reported even to who asks for nothing, but then once, and not in every turn. */
-    if (!events)
-        events = EPOLLONESHOT;
-    if (events == socket->watched)
-        return;
-    struct epoll_event event = {.events = events, .data.ptr = socket};
-    epoll_ctl(socket->engine->epoll_fd, EPOLL_CTL_MOD, socket->fd, &event);
-    socket->watched = events;
-}
-
 struct mw_socket *mw_socket_new(struct mw_engine *engine, int fd, SSL *ssl, const struct mw_socket_events *events,
                                 void *owner)
 {
@@ -44,9 +24,15 @@ struct mw_socket *mw_socket_new(struct mw_engine *engine, int fd, SSL *ssl, cons
 
     if (!socket)
         return NULL;
-    *socket = (struct mw_socket){
-        .engine = engine, .fd = fd, .ssl = ssl, .events = events, .owner = owner, .watched = EPOLLIN, .reading = true};
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = socket};
+    *socket = (struct mw_socket){.engine = engine,
+                                 .fd = fd,
+                                 .ssl = ssl,
+                                 .events = events,
+                                 .owner = owner,
+                                 .reading = true,
+                                 .drained = true,
+                                 .full = true};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = socket};
     if (epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event)) {
         free(socket);
         return NULL;
@@ -69,6 +55,16 @@ void mw_socket_start_tls(struct mw_socket *socket, SSL *ssl)
     socket->ssl = ssl;
 }
 
+/* In the next turn, whatever epoll says. */
+static void visit_again(struct mw_socket *socket)
+{
+    if (socket->queued_again || socket->fd < 0)
+        return;
+    socket->queued_again = true;
+    socket->next = socket->engine->again;
+    socket->engine->again = socket;
+}
+
 /* What a failed SSL call means, in our terms. */
 static ssize_t tls_result(struct mw_socket *socket, int result)
 {
@@ -76,8 +72,7 @@ static ssize_t tls_result(struct mw_socket *socket, int result)
     case SSL_ERROR_WANT_READ:
         return MW_SOCKET_AGAIN;
     case SSL_ERROR_WANT_WRITE:
-        socket->ssl_wants_write = true;
-        watch(socket);
+        socket->ssl_wants_write = socket->full = true;
         return MW_SOCKET_AGAIN;
     case SSL_ERROR_ZERO_RETURN:
         return MW_SOCKET_EOF;
@@ -106,7 +101,7 @@ static ssize_t tls_read(struct mw_socket *socket, uint8_t *buffer, size_t size)
         if (count <= 0 && len) {
             /* A good-bye or a failure behind the data: epoll has nothing more to tell of it. */
             if (SSL_get_error(socket->ssl, count) != SSL_ERROR_WANT_READ)
-                mw_socket_read_again(socket);
+                socket->hung_up = true;
             break;
         }
         if (count <= 0)
@@ -116,10 +111,8 @@ static ssize_t tls_read(struct mw_socket *socket, uint8_t *buffer, size_t size)
     return (ssize_t)len;
 }
 
-ssize_t mw_socket_read(struct mw_socket *socket, void *buffer, size_t size)
+static ssize_t plain_read(const struct mw_socket *socket, void *buffer, size_t size)
 {
-    if (socket->ssl)
-        return tls_read(socket, buffer, size);
     for (;;) {
         ssize_t count = recv(socket->fd, buffer, size, 0);
         if (count >= 0)
@@ -129,6 +122,18 @@ ssize_t mw_socket_read(struct mw_socket *socket, void *buffer, size_t size)
         if (errno != EINTR)
             return MW_SOCKET_ERROR;
     }
+}
+
+ssize_t mw_socket_read(struct mw_socket *socket, void *buffer, size_t size)
+{
+    ssize_t count = socket->ssl ? tls_read(socket, buffer, size) : plain_read(socket, buffer, size);
+
+    /* Less than there was room for: that was all, and epoll tells when there is more. The end itself it has told of already. */
+    if (count > 0 && ((size_t)count == size || socket->hung_up))
+        mw_socket_read_again(socket);
+    else
+        socket->drained = true;
+    return count;
 }
 
 static ssize_t tls_write(struct mw_socket *socket, const struct iovec *iov, int count)
@@ -158,23 +163,32 @@ static ssize_t tls_write(struct mw_socket *socket, const struct iovec *iov, int 
     return result == MW_SOCKET_EOF ? MW_SOCKET_ERROR : result;
 }
 
-ssize_t mw_socket_write(struct mw_socket *socket, const struct iovec *iov, int count)
+static ssize_t plain_write(struct mw_socket *socket, const struct iovec *iov, int count)
 {
-    if (socket->ssl)
-        return tls_write(socket, iov, count);
     for (;;) {
         struct msghdr header = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
         ssize_t done = count == 1 ? send(socket->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
                                   : sendmsg(socket->fd, &header, MSG_NOSIGNAL);
         if (done >= 0) {
+            size_t offered = 0;
+            for (int i = 0; i < count; i++)
+                offered += iov[i].iov_len;
+            socket->full = (size_t)done < offered;
             socket->written += (uint32_t)done;
             return done;
         }
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            socket->full = true;
             return MW_SOCKET_AGAIN;
+        }
         if (errno != EINTR)
             return MW_SOCKET_ERROR;
     }
+}
+
+ssize_t mw_socket_write(struct mw_socket *socket, const struct iovec *iov, int count)
+{
+    return socket->ssl ? tls_write(socket, iov, count) : plain_write(socket, iov, count);
 }
 
 uint32_t mw_socket_taken(const struct mw_socket *socket)
@@ -185,27 +199,25 @@ uint32_t mw_socket_taken(const struct mw_socket *socket)
     return socket->written - (uint32_t)waiting;
 }
 
+/* Also what epoll told while nobody wanted to hear it. */
 void mw_socket_want_read(struct mw_socket *socket, bool on)
 {
-    if (on && !socket->reading && socket->ssl)
+    if (on && !socket->reading && (socket->ssl || !socket->drained))
         mw_socket_read_again(socket);
     socket->reading = on;
-    watch(socket);
 }
 
 void mw_socket_want_write(struct mw_socket *socket, bool on)
 {
+    if (on && !socket->writing && !socket->full)
+        visit_again(socket);
     socket->writing = on;
-    watch(socket);
 }
 
 void mw_socket_read_again(struct mw_socket *socket)
 {
-    if (socket->queued_again || socket->fd < 0)
-        return;
-    socket->queued_again = true;
-    socket->next = socket->engine->again;
-    socket->engine->again = socket;
+    socket->drained = false;
+    visit_again(socket);
 }
 
 void mw_socket_shutdown(struct mw_socket *socket)
@@ -216,6 +228,16 @@ void mw_socket_shutdown(struct mw_socket *socket)
         ERR_clear_error();
     }
     shutdown(socket->fd, SHUT_WR);
+}
+
+static bool unlink_socket(struct mw_socket **link, const struct mw_socket *socket)
+{
+    while (*link && *link != socket)
+        link = &(*link)->next;
+    if (!*link)
+        return false;
+    *link = socket->next;
+    return true;
 }
 
 void mw_socket_close(struct mw_socket *socket)
@@ -238,12 +260,8 @@ void mw_socket_close(struct mw_socket *socket)
     if (socket->next_open)
         socket->next_open->open_link = socket->open_link;
     mw_admission_leave(engine, socket->admission);
-    if (socket->queued_again) {
-        struct mw_socket **link = &engine->again;
-        while (*link != socket)
-            link = &(*link)->next;
-        *link = socket->next;
-    }
+    if (socket->queued_again && !unlink_socket(&engine->again, socket))
+        unlink_socket(&engine->again_now, socket);
     socket->next = engine->closed;
     engine->closed = socket;
     mw_engine_release(engine);
@@ -284,8 +302,6 @@ static void linger_readable(void *owner)
 
     if (count == MW_SOCKET_EOF || count == MW_SOCKET_ERROR)
         linger_end(lingering);
-    else if (count > 0 && lingering->socket->ssl)
-        mw_socket_read_again(lingering->socket);
 }
 
 static void linger_retire(void *owner, bool now)
@@ -332,23 +348,39 @@ void mw_socket_peer(const struct mw_socket *socket, char *address, size_t size, 
     mw_address_format(&peer, address, size, port);
 }
 
+/* That the connection is over is told, once, also to who wants to hear nothing. */
+static bool unheard(const struct mw_socket *socket)
+{
+    return socket->over && !socket->reading && !socket->writing;
+}
+
 void mw_socket_dispatch(struct mw_socket *socket, uint32_t events)
 {
+    const uint32_t over = EPOLLERR | EPOLLHUP;
+
     if (socket->fd < 0)
         return;
-    if (socket->ssl_wants_write && events & EPOLLOUT) {
-        socket->ssl_wants_write = false;
-        watch(socket);
-        events |= EPOLLIN;
-    }
-    /* TLS may need to read before it can write. */
-    if (socket->writing && events & (EPOLLOUT | EPOLLERR | EPOLLHUP | (socket->ssl ? EPOLLIN : 0)))
+    if (events & (EPOLLIN | EPOLLRDHUP | over))
+        socket->drained = false;
+    if (events & (EPOLLRDHUP | over))
+        socket->hung_up = true;
+    if (events & over)
+        socket->over = true;
+    if (events & (EPOLLOUT | over))
+        socket->full = false;
+    /* TLS may have to write before it can read, or the other way round. */
+    if (socket->ssl_wants_write && !socket->full)
+        socket->ssl_wants_write = socket->drained = false;
+    if (socket->writing && (!socket->full || (socket->ssl && events & EPOLLIN)))
         socket->events->writable(socket->owner);
     if (socket->fd < 0)
         return;
-    if (socket->reading && events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+    if (socket->reading && !socket->drained) {
         socket->events->readable(socket->owner);
-    else if (!socket->reading && !socket->writing && events & (EPOLLERR | EPOLLHUP))
-        /* Nobody listens; told only once. */
+    } else if (unheard(socket)) {
+        socket->over = false;
         socket->events->readable(socket->owner);
+    }
+    if (socket->fd >= 0 && unheard(socket))
+        visit_again(socket);
 }

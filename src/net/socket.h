@@ -1,4 +1,5 @@
-/* socket.h - one connected stream, plain or TLS, watched by the engine's epoll set.
+/* socket.h - one connected stream, plain or TLS, watched by the engine's epoll set: edge-triggered, registered once for all
+ * events, so that neither reading nor waiting for room ever asks for a system call.
  * Owns descriptor and SSL. Tells its current owner (an HTTP exchange, a WebSocket, …) when it can be read or written; the
  * owner may change without a system call. This is the one place where bytes enter and leave. */
 /* SPDX-License-Identifier: MIT */
@@ -33,10 +34,13 @@ struct mw_socket {
     struct mw_socket **open_link;
     struct mw_socket *next; /* in engine->again or engine->closed */
     int fd;                 /* -1: closed */
-    uint32_t watched;       /* epoll events asked for */
     uint32_t written;       /* bytes that the kernel took from us, ever (TLS: before they were encrypted) */
     bool reading;           /* the owner wants bytes */
     bool writing;           /* the owner waits for room */
+    bool drained;           /* the last read took all there was: epoll will tell of more */
+    bool full;              /* the kernel refused bytes: epoll will tell of room */
+    bool hung_up;           /* the peer sends no more (epoll has told, and tells it only once) */
+    bool over;              /* neither side sends any more, and the owner may not know */
     bool queued_again;
     bool ssl_wants_write; /* reading can go on only after a write, or the other way round */
 };
@@ -77,6 +81,11 @@ void mw_socket_peer(const struct mw_socket *socket, char *address, size_t size, 
 /* Tells the owners of all sockets to finish. */
 void mw_socket_retire_all(struct mw_engine *engine, bool now);
 /* For the engine. */
+static inline void mw_socket_prefetch_owner(const struct mw_socket *socket)
+{
+    for (int line = 0; line < 3; line++)
+        __builtin_prefetch((const char *)socket->owner + 64 * line);
+}
 void mw_socket_dispatch(struct mw_socket *socket, uint32_t events);
 
 #endif
