@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "bind/allocator.h"
+#include "bind/collector.h"
 #include "bind/core.h"
 #include "bind/luv.h"
 #include "bind/server.h"
@@ -22,7 +23,7 @@
 #include "net/engine.h"
 #include "net/wire.h"
 
-enum { GC_PAUSE = 400, GC_STEP = 400, PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000 };
+enum { PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000 };
 
 struct process {
     struct mw_runtime runtime;
@@ -95,7 +96,7 @@ static int open_lua(lua_State *L)
     struct mw_runtime *runtime = &process->runtime;
 
     luaL_openlibs(L);
-    lua_gc(L, LUA_GCINC, GC_PAUSE, GC_STEP, 0);
+    mw_collector_open(L);
     set_package_path(L);
     set_arg(L, process->options);
     mw_luv_open(L, &process->loop);

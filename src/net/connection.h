@@ -80,6 +80,7 @@ struct mw_connection {
     uint8_t state;        /* enum mw_ready_state */
     bool is_client : 1;
     bool reading : 1; /* inside the parser: flush after it */
+    bool last_of_read : 1; /* … and nothing lies behind the message that is being handled */
     bool paused : 1;
     bool choked : 1; /* the kernel refused bytes; waiting for room */
     bool deaf : 1;   /* the kernel takes no more bytes, ever */

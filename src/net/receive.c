@@ -217,6 +217,7 @@ static void parse_step(void *arg)
         if (frame.masked)
             mw_mask(payload, (size_t)frame.length, frame.key, 0);
         parse->used += (size_t)total;
+        connection->last_of_read = parse->used == parse->len;
         if (frame.opcode >= MW_OPCODE_CLOSE)
             control(connection, &frame, payload);
         else if (frame.fin && !frame.rsv1 && frame.opcode != MW_OPCODE_CONTINUATION)
@@ -284,7 +285,7 @@ void mw_connection_receive_pending(struct mw_connection *connection)
     connection->reading = true;
     size_t used = parse(connection, parts->carry.data, parts->carry.len, &missing);
     mw_buffer_consume(&parts->carry, used);
-    connection->reading = false;
+    connection->reading = connection->last_of_read = false;
     tidy(connection);
     if (connection->state != MW_CLOSED)
         mw_connection_flush(connection);
@@ -382,7 +383,7 @@ void mw_connection_readable(void *owner)
     connection->reading = true;
     while (reads > 0 && read_once(connection))
         reads--;
-    connection->reading = false;
+    connection->reading = connection->last_of_read = false;
     if (connection->state == MW_CLOSED)
         return;
     tidy(connection);

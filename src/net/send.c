@@ -8,34 +8,20 @@
 #include "base/mask.h"
 #include "net/connection.h"
 
-enum { IOV_MAX_PER_WRITE = 64, DRAIN_DIVISOR = 2 };
+enum {
+    IOV_MAX_PER_WRITE = 64,
+    DRAIN_DIVISOR = 2,
+    /* From here on copying a message into the queue costs more than a write of its own saves; */
+    WRITE_THROUGH = 64 * 1024,
+    /* and from here on when its write is likely to be the only one anyway: it answers the last message of a read. */
+    WRITE_THROUGH_LAST = 8 * 1024,
+};
 
 static void mark_dirty(struct mw_connection *connection)
 {
     /* Inside the parser the flush comes right after it, while the block is still in the cache. */
     if (!connection->reading && !connection->choked)
         mw_engine_at_turn_end(connection->engine, &connection->turn);
-}
-
-/* Frames `len` bytes into the queue. */
-static bool enqueue(struct mw_connection *connection, enum mw_opcode opcode, bool rsv1, const void *data, size_t len)
-{
-    uint8_t key[4];
-    size_t header = mw_frame_header_len(len, connection->is_client);
-    uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, header + len);
-
-    if (!out)
-        return false;
-    if (connection->is_client)
-        RAND_bytes(key, sizeof key);
-    mw_frame_write(out, opcode, true, rsv1, len, connection->is_client ? key : NULL);
-    if (len)
-        memcpy(out + header, data, len);
-    if (connection->is_client)
-        mw_mask(out + header, len, key, 0);
-    mw_queue_commit(&connection->queue, header + len);
-    mark_dirty(connection);
-    return true;
 }
 
 static void set_choked(struct mw_connection *connection, bool on)
@@ -51,6 +37,15 @@ static void set_choked(struct mw_connection *connection, bool on)
         mw_connection_arm(connection);
 }
 
+/* The kernel takes no more bytes. The peer's last messages, or its Close, may still be unread: the way in finds out how it
+ * ended. */
+static void went_deaf(struct mw_connection *connection)
+{
+    connection->deaf = true;
+    mw_connection_pause(connection, false);
+    mw_socket_read_again(connection->socket);
+}
+
 /* Hands the kernel what it takes. */
 static void write_out(struct mw_connection *connection)
 {
@@ -63,10 +58,7 @@ static void write_out(struct mw_connection *connection)
             offered += iov[i].iov_len;
         ssize_t done = mw_socket_write(connection->socket, iov, count);
         if (done == MW_SOCKET_ERROR) {
-            /* Its last messages, or its Close, may still be unread: the way in finds out how it ended. */
-            connection->deaf = true;
-            mw_connection_pause(connection, false);
-            mw_socket_read_again(connection->socket);
+            went_deaf(connection);
             return;
         }
         if (done > 0)
@@ -75,6 +67,75 @@ static void write_out(struct mw_connection *connection)
         if (done < 0 || (!connection->socket->ssl && (size_t)done < offered))
             set_choked(connection, true);
     }
+}
+
+/* Hands the kernel what is queued and this frame behind it, from where they lie; keeps what it doesn't take. */
+static bool write_through(struct mw_connection *connection, const uint8_t *header, size_t header_len, const void *data,
+                          size_t len)
+{
+    struct iovec iov[IOV_MAX_PER_WRITE];
+    size_t before = connection->queue.bytes;
+    int count = mw_queue_peek(&connection->queue, iov, IOV_MAX_PER_WRITE - 2);
+
+    iov[count++] = (struct iovec){(void *)header, header_len};
+    iov[count++] = (struct iovec){(void *)data, len};
+    ssize_t result = mw_socket_write(connection->socket, iov, count);
+    if (result == MW_SOCKET_ERROR)
+        went_deaf(connection);
+    size_t done = result > 0 ? (size_t)result : 0;
+    size_t of_queue = done < before ? done : before;
+    size_t of_header = done - of_queue < header_len ? done - of_queue : header_len;
+    size_t of_data = done - of_queue - of_header;
+    mw_queue_sent(&connection->queue, of_queue);
+    if (of_data < len) {
+        size_t left = header_len - of_header + len - of_data;
+        uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, left);
+        if (!out) {
+            /* The peer would take what follows for the rest of this frame. */
+            mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+            return false;
+        }
+        memcpy(out, header + of_header, header_len - of_header);
+        memcpy(out + header_len - of_header, (const uint8_t *)data + of_data, len - of_data);
+        mw_queue_commit(&connection->queue, left);
+        if (!connection->deaf)
+            set_choked(connection, true);
+    }
+    return true;
+}
+
+static bool goes_through(const struct mw_connection *connection, size_t len)
+{
+    if (connection->is_client || connection->choked || connection->deaf || connection->socket->ssl ||
+        connection->queue.count > IOV_MAX_PER_WRITE - 2)
+        return false;
+    return len >= (connection->last_of_read ? WRITE_THROUGH_LAST : WRITE_THROUGH);
+}
+
+/* Frames `len` bytes into the queue, or straight to the kernel. */
+static bool enqueue(struct mw_connection *connection, enum mw_opcode opcode, bool rsv1, const void *data, size_t len)
+{
+    uint8_t key[4];
+
+    if (goes_through(connection, len)) {
+        uint8_t header[MW_FRAME_HEADER_MAX];
+        return write_through(connection, header, mw_frame_write(header, opcode, true, rsv1, len, NULL), data, len);
+    }
+    size_t header = mw_frame_header_len(len, connection->is_client);
+    uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, header + len);
+
+    if (!out)
+        return false;
+    if (connection->is_client)
+        RAND_bytes(key, sizeof key);
+    mw_frame_write(out, opcode, true, rsv1, len, connection->is_client ? key : NULL);
+    if (len)
+        memcpy(out + header, data, len);
+    if (connection->is_client)
+        mw_mask(out + header, len, key, 0);
+    mw_queue_commit(&connection->queue, header + len);
+    mark_dirty(connection);
+    return true;
 }
 
 /* Whether `len` more bytes fit. A reader that only seems slow because nothing was written yet in this turn gets its bytes
