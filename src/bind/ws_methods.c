@@ -13,14 +13,15 @@ enum { REASON_MAX = 123 };
 
 const char mw_ws_mark = 0;
 
-/* A box knows itself by its size and its mark, which is quicker than the look at metatables that luaL_checkudata makes. */
+/* The one whose message is being handled is the one that most calls are made on. Any other knows itself by its size and its
+ * mark, which is quicker than the look at metatables that luaL_checkudata makes. */
 static struct mw_ws *self(lua_State *L)
 {
-    if (lua_type(L, 1) == LUA_TUSERDATA && lua_rawlen(L, 1) == sizeof(struct mw_ws)) {
-        struct mw_ws *ws = lua_touserdata(L, 1);
-        if (ws->mark == &mw_ws_mark)
-            return ws;
-    }
+    struct mw_ws *ws = lua_touserdata(L, 1);
+
+    if (ws && (ws == mw_runtime_of(L)->gathering_ws ||
+               (lua_type(L, 1) == LUA_TUSERDATA && lua_rawlen(L, 1) == sizeof *ws && ws->mark == &mw_ws_mark)))
+        return ws;
     return luaL_checkudata(L, 1, WS);
 }
 
@@ -67,12 +68,13 @@ static int sent(lua_State *L, const struct mw_ws *ws, enum mw_send_result result
 
 bool mw_kind_check(lua_State *L, int index, const char *data, size_t len)
 {
-    const char *kind = lua_isnoneornil(L, index) ? NULL : luaL_checkstring(L, index);
+    const char *kind = lua_tostring(L, index);
 
     /* Lua has each short string only once. */
-    if (kind == mw_runtime_of(L)->binary_name)
+    if (kind && kind == mw_runtime_of(L)->binary_name)
         return false;
-    luaL_argcheck(L, !kind || strcmp(kind, "text") == 0, index, "\"text\" or \"binary\" expected");
+    kind = luaL_optstring(L, index, "text");
+    luaL_argcheck(L, strcmp(kind, "text") == 0, index, "\"text\" or \"binary\" expected");
     if (!mw_utf8_valid(data, len))
         luaL_error(L, "a text message must be UTF-8; pass \"binary\" as the kind for other bytes");
     return true;

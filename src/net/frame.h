@@ -55,6 +55,22 @@ enum mw_frame_result mw_frame_parse(struct mw_frame *frame, const uint8_t *data,
 
 /* Bytes of the header that mw_frame_write would write. */
 size_t mw_frame_header_len(uint64_t length, bool masked);
+/* The most common frame, without all the questions: a whole unfragmented message of a client with up to 125 bytes. False:
+ * it is another one, or its header is not complete; mw_frame_parse tells. */
+static inline bool mw_frame_parse_short(struct mw_frame *frame, const uint8_t *data, size_t len)
+{
+    if (len < 6 || (data[0] != (0x80 | MW_OPCODE_TEXT) && data[0] != (0x80 | MW_OPCODE_BINARY)) || data[1] < 0x80 ||
+        data[1] > (0x80 | MW_CONTROL_PAYLOAD_MAX))
+        return false;
+    *frame = (struct mw_frame){.length = data[1] & 0x7f,
+                               .header_len = 6,
+                               .opcode = data[0] & 0x0f,
+                               .fin = true,
+                               .masked = true,
+                               .key = {data[2], data[3], data[4], data[5]}};
+    return true;
+}
+
 /* Writes a header at `out` (MW_FRAME_HEADER_MAX bytes are enough) and returns its length; `key`
  * NULL for unmasked. */
 size_t mw_frame_write(uint8_t *out, enum mw_opcode opcode, bool fin, bool rsv1, uint64_t length, const uint8_t *key);

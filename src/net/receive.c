@@ -201,7 +201,9 @@ static void parse_step(void *arg)
         size_t left = parse->len - parse->used;
 
         enum mw_frame_result result =
-            mw_frame_parse(&frame, at, left, !connection->is_client, connection->deflate != NULL, &why);
+            !connection->is_client && mw_frame_parse_short(&frame, at, left)
+                ? MW_FRAME_OK
+                : mw_frame_parse(&frame, at, left, !connection->is_client, connection->deflate != NULL, &why);
         if (result == MW_FRAME_PARTIAL)
             break;
         if (result == MW_FRAME_INVALID)

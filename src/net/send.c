@@ -106,10 +106,9 @@ static bool write_through(struct mw_connection *connection, const uint8_t *heade
 
 static bool goes_through(const struct mw_connection *connection, size_t len)
 {
-    if (connection->is_client || connection->choked || connection->deaf || connection->socket->ssl ||
-        connection->queue.count > IOV_MAX_PER_WRITE - 2)
-        return false;
-    return len >= (connection->last_of_read ? WRITE_THROUGH_LAST : WRITE_THROUGH);
+    return len >= (connection->last_of_read ? WRITE_THROUGH_LAST : WRITE_THROUGH) && !connection->is_client &&
+           !connection->choked && !connection->deaf && !connection->socket->ssl &&
+           connection->queue.count <= IOV_MAX_PER_WRITE - 2;
 }
 
 /* Frames `len` bytes into the queue, or straight to the kernel. */
