@@ -30,7 +30,7 @@ Loads a WebSocket server from one thread, and tells how it did.
 
 local MODES = { echo = true, fanout = true, idle = true, connect = true }
 local MAX_CONNECTIONS, MAX_DEPTH, MAX_SIZE = 1000000, 1 << 16, 1 << 26
-local MAX_SECONDS, MAX_ADDRESSES = 86400, 1000
+local MAX_SECONDS, MAX_ADDRESSES, MAX_PIDS = 86400, 1000, 64
 
 -- ---- options ----
 
@@ -63,18 +63,18 @@ local function mode(text)
   return nil, "echo, fanout, idle or connect"
 end
 
+local process = whole(1, 0x7fffffff)
+
 local function pids(text)
   local list = {}
   for part in (text .. ","):gmatch "([^,]*)," do
-    list[#list + 1] = whole(1, 0x7fffffff)(part)
-    if not list[1] or select(2, text:gsub(",", "")) >= 64 then
-      break
+    local pid = process(part)
+    if not pid or #list == MAX_PIDS then
+      return nil, ("process numbers, at most %d, with commas between them"):format(MAX_PIDS)
     end
+    list[#list + 1] = pid
   end
-  if #list == select(2, text:gsub(",", "")) + 1 then
-    return list
-  end
-  return nil, "process numbers, with commas between them"
+  return list
 end
 
 local READERS = {
@@ -159,8 +159,20 @@ end
 
 local APPLIES = { echo = { "depth", "size" }, fanout = { "depth", "size" }, idle = {}, connect = {} }
 
+-- More digits than three behind the point would only look exact.
+local function round(values)
+  for name, value in pairs(values) do
+    if type(value) == "table" then
+      round(value)
+    elseif math.type(value) == "float" then
+      values[name] = math.floor(value * 1000 + 0.5) / 1000
+    end
+  end
+end
+
 -- What was asked for, beside what came of it.
 local function complete(result, options)
+  round(result)
   result.mode, result.connections = options.mode, options.connections
   for _, name in ipairs(APPLIES[options.mode]) do
     result[name] = options[name]

@@ -169,7 +169,6 @@ static void run_messages(struct mw_load_run *run, struct mw_load_result *result)
     size_t senders = options->mode == MW_LOAD_FANOUT ? 1 : options->connections;
 
     open_all(run);
-    run->sending = true;
     for (size_t i = 0; i < senders && !run->fault; i++)
         mw_load_submit(run, &run->connections[i], options->depth, mw_load_now_ns());
     run_for(run, options->warmup_s);
@@ -199,23 +198,17 @@ static void run_idle(struct mw_load_run *run, struct mw_load_result *result)
 
 /* ---- beginning and end ---- */
 
-/* The hard limit is raised as well where that is allowed. */
-static bool raise_descriptor_limit(struct mw_load_run *run)
+/* The process has raised its soft limit to the hard one when it began. */
+static bool check_descriptor_limit(struct mw_load_run *run)
 {
     size_t needed = run->options->connections + OTHER_DESCRIPTORS;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= needed)
         return true;
-    limit.rlim_cur = needed;
-    if (limit.rlim_max < needed)
-        limit.rlim_max = needed;
-    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-        return true;
-    getrlimit(RLIMIT_NOFILE, &limit);
     mw_load_fail(run, MW_LOAD_BAD_USE,
-                 "--connections: %zu connections need %zu descriptors, and the limit is %llu (ulimit -n)",
-                 run->options->connections, needed, (unsigned long long)limit.rlim_max);
+                 "--connections: %zu connections need %zu descriptors, and the limit is %llu (ulimit -Hn)",
+                 run->options->connections, needed, (unsigned long long)limit.rlim_cur);
     return false;
 }
 
@@ -280,7 +273,7 @@ enum mw_load_fault mw_load_run(const struct mw_load_options *options, struct mw_
     run->why = why;
     run->comparing = true;
     server_cpu_ns(run);
-    if (!run->fault && raise_descriptor_limit(run) && allocate(run) && mw_load_prepare_opening(run)) {
+    if (!run->fault && check_descriptor_limit(run) && allocate(run) && mw_load_prepare_opening(run)) {
         if (options->mode == MW_LOAD_IDLE)
             run_idle(run, result);
         else if (options->mode == MW_LOAD_CONNECT)

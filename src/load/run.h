@@ -67,7 +67,6 @@ struct mw_load_run {
     size_t ring;          /* a power of two, at least the depth */
     uint32_t *deliveries; /* fan-out: how many have got each publication in flight; a ring */
     bool comparing;       /* every byte that comes, not only headers */
-    bool sending;         /* what comes back is followed by something new */
 
     uint64_t counted;
     struct mw_histogram latency;

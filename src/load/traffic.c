@@ -106,8 +106,7 @@ static void take_echoes(struct mw_load_run *run, struct mw_load_connection *conn
     run->counted += count;
     for (uint64_t i = 0; i < count; i++, connection->received++)
         mw_histogram_record(&run->latency, now_ns - connection->stamps[connection->received & (run->ring - 1)]);
-    if (run->sending)
-        mw_load_submit(run, connection, count, now_ns);
+    mw_load_submit(run, connection, count, now_ns);
 }
 
 /* A publication is over when the last connection has it. */
@@ -130,7 +129,7 @@ static void take_deliveries(struct mw_load_run *run, struct mw_load_connection *
         mw_histogram_record(&run->latency, now_ns - publisher->stamps[slot]);
         over++;
     }
-    if (run->sending && over)
+    if (over)
         mw_load_submit(run, publisher, over, now_ns);
 }
 
@@ -262,6 +261,11 @@ static size_t take_part(struct mw_load_run *run, struct mw_load_connection *conn
     size_t taken = len < frames->in_frame - at ? len : frames->in_frame - at;
     size_t compared_to = run->comparing || at + taken < frames->in_head ? at + taken : frames->in_head;
 
+    if (run->options->mode == MW_LOAD_IDLE) {
+        mw_load_fail(run, MW_LOAD_BAD_SERVER, "connection %zu got a message, and none was asked for",
+                     mw_load_index(run, connection));
+        return 0;
+    }
     if (at < compared_to && memcmp(data, frames->in + at, compared_to - at) != 0) {
         fail_to_match(run, connection, data, compared_to - at, at, message);
         return 0;
