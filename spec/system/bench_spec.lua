@@ -47,7 +47,7 @@ local SERVER = [[
     max_backpressure = 64 << 20,
     max_payload = 1 << 20,
     open = function(ws)
-      counts.opened = counts.opened + 1
+      counts.opened, counts[ws.remote_address] = counts.opened + 1, true
       ws:subscribe "all"
     end,
     message = function(ws, data, kind)
@@ -152,7 +152,10 @@ describe("the load", function()
     assert.equal("bytes_per_connection cpu memory_before_kib memory_kib", names_of(result.server))
     local grown = (result.server.memory_kib - result.server.memory_before_kib) * 1024 / 600
     assert.is_true(math.abs(grown - result.server.bytes_per_connection) < 0.01)
-    assert.equal(600, server:counts().opened)
+    local counts = server:counts()
+    assert.equal(600, counts.opened)
+    assert.same({ true, true, true, nil }, { counts["127.0.0.1"], counts["127.0.0.2"], counts["127.0.0.3"],
+      counts["127.0.0.4"] })
   end)
 
   it("is told in a table, of the server only when asked to", function()
@@ -276,6 +279,14 @@ describe("a server that misbehaves is found out when it", function()
     end)
   end
 
+  it("changes the length of longer messages", function()
+    local result = run_against({ "--size", "200", "--warmup", "0", "--depth", "2" }, function(visitor)
+      visitor:wait_for(2 * 208)
+      visitor:write(raw.encode({ raw.binary(("e"):rep(199)), raw.binary(("e"):rep(199)) }, false))
+    end)
+    assert_server_fault(result, "at byte 3 of its frame c8 was expected, and c7 came")
+  end)
+
   it("sends half a frame and hangs up", function()
     local result = run_against({}, function(visitor)
       visitor:write(echo_of(take_message(visitor)):sub(1, 30))
@@ -306,25 +317,35 @@ describe("a server that misbehaves is found out when it", function()
 end)
 
 describe("an unusual server", function()
-  it("may send everything in single bytes, and Pings in between, which are answered", function()
+  -- A piece has been read when what came together with it has been answered; so the next one comes alone.
+  it("may cut its frames anywhere, and send Pings, which are answered", function()
+    local ping = raw.encode({ raw.frame(10, "never mind"), raw.frame(9, "are you there?") }, false)
+    local count = 0
     local result = run_against({ "--seconds", "2", "--warmup", "0", "--json" }, function(visitor)
       local message = take_message(visitor)
-      assert.same({ PAYLOAD, true }, { message.payload, message.masked })
-      local ping = raw.encode({ raw.frame(9, "are you there?"), raw.frame(10, "never mind") }, false)
-      raw.send_in_pieces({ visitor }, { raw.ways(ping, 200)[#ping + 1] })
-      local pong = take_message(visitor)
-      assert.same({ 10, "are you there?", true }, { pong.opcode, pong.payload, pong.masked })
-      for _ = 1, 3 do
-        local echo = echo_of(message)
-        raw.send_in_pieces({ visitor }, { raw.ways(echo, 200)[#echo + 1] })
-        message = take_message(visitor)
-        assert.same(PAYLOAD, message.payload)
+      local echo = echo_of(message)
+      local function send_for_message(bytes)
+        visitor:write(bytes)
+        count, message = count + 1, take_message(visitor)
+        assert.same({ 2, PAYLOAD, true }, { message.opcode, message.payload, message.masked })
       end
-    end, function(head)
-      return raw.answer(head)
+      local function send_for_pong(bytes)
+        visitor:write(bytes)
+        local pong = take_message(visitor)
+        assert.same({ 10, "are you there?", true }, { pong.opcode, pong.payload, pong.masked })
+      end
+      send_for_pong(ping)
+      for cut = 1, #ping - 1 do
+        send_for_message(echo .. ping:sub(1, cut))
+        send_for_pong(ping:sub(cut + 1))
+      end
+      for _, cut in ipairs { 1, 2, 3, 40, 65 } do
+        send_for_pong(ping .. echo:sub(1, cut))
+        send_for_message(echo:sub(cut + 1))
+      end
     end)
     assert.same({ 0, "" }, { result.code, result.stderr })
-    assert.equal(3, json.decode(result.stdout).messages)
+    assert.equal(count, json.decode(result.stdout).messages)
   end)
 
   it("may take its time with the answer to the opening handshake", function()
