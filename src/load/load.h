@@ -1,6 +1,6 @@
 /* load.h - the load generator: many WebSockets to one server, driven by one thread and an epoll loop of its own.
- * `mw_load_run` blocks its thread until the run is over. Owns everything it opens, and leaves nothing open. Knows nothing
- * of Lua and of the process's event loop. */
+ * `mw_load_run` blocks its thread until the run is over. Owns everything it opens, and leaves nothing open. Knows
+ * nothing of Lua and of the process's event loop. */
 /* SPDX-License-Identifier: MIT */
 #ifndef MW_LOAD_LOAD_H
 #define MW_LOAD_LOAD_H
