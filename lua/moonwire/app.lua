@@ -82,9 +82,6 @@ function M.new(app_options)
     mounts = {},
     listeners = {},
     hub = core.topics(),
-    sockets = {},
-    socket_count = 0,
-    holds = 0,
     responses = {},
     idle_waiters = {},
     closing = false,
@@ -225,38 +222,11 @@ end
 ---How many WebSockets are open.
 ---@return integer
 function App:count()
-  return self.socket_count
-end
-
--- Called by upgrade.lua around the script's `open` and `close`.
-function App:enter(ws)
-  self.sockets[ws] = true
-  self.socket_count = self.socket_count + 1
-end
-
-function App:leave(ws)
-  if self.sockets[ws] then
-    self.sockets[ws] = nil
-    self.socket_count = self.socket_count - 1
-    self:check_idle()
-  end
-end
-
-local Hold = {
-  __close = function(hold)
-    hold.app.holds = hold.app.holds - 1
-    hold.app:check_idle()
-  end,
-}
-
--- Something that must end before the app counts as closed: `local _ <close> = app:hold()`.
-function App:hold()
-  self.holds = self.holds + 1
-  return setmetatable({ app = self }, Hold)
+  return self.hub:open()
 end
 
 local function is_idle(app)
-  return app.socket_count == 0 and app.holds == 0 and next(app.responses) == nil
+  return app.hub:unfinished() == 0 and next(app.responses) == nil
 end
 
 -- Wake those who wait in `close` when nothing is open any more.
@@ -285,6 +255,9 @@ local function wait_until_idle(app, seconds)
   end
   local task = coroutine.running()
   app.idle_waiters[task] = true
+  app.hub:when_finished(function()
+    app:check_idle()
+  end)
   local timer = time.after(seconds, function()
     app.idle_waiters[task] = nil
     core.resume(task, false)
@@ -310,7 +283,7 @@ function App:close(close_options)
     listener:close()
   end
   self.listeners = {}
-  for _, ws in ipairs(keys_of(self.sockets)) do
+  for _, ws in ipairs(self.hub:sockets()) do
     ws:close(settings.code or 1001, settings.reason or "")
   end
   for _, response in ipairs(keys_of(self.responses)) do
@@ -324,7 +297,7 @@ function App:close(close_options)
   if wait_until_idle(self, settings.timeout or 30) then
     return true
   end
-  for _, ws in ipairs(keys_of(self.sockets)) do
+  for _, ws in ipairs(self.hub:sockets()) do
     ws:terminate()
   end
   for _, response in ipairs(keys_of(self.responses)) do

@@ -150,10 +150,11 @@ end
 ---@param app table
 ---@param exchange table core's
 function M.serve(app, exchange)
-  if exchange:is_upgrade() and upgrade.serve_plain(app, exchange) then
+  local opening, origin, host = exchange:opening()
+  if opening and upgrade.serve_plain(app, exchange, opening, origin, host) then
     return
   end
-  local target = exchange:target()
+  local target = opening or exchange:target()
   local parts, message = url.parse_target(target)
   local req = request_module.new(exchange, parts or { path = "/", segments = {}, query = "" })
   local res = response_module.new(exchange, req, app.on_response_done)
@@ -164,7 +165,7 @@ function M.serve(app, exchange)
   if not parts then
     res.must_close = true
     response_module.answer(res, 400, message .. "\n")
-  elseif exchange:is_upgrade() then
+  elseif opening then
     upgrade.serve(app, exchange, req, res)
   else
     respond({ app = app, req = req, res = res }, exchange)

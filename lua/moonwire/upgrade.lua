@@ -65,24 +65,6 @@ for name, check in pairs(ws_module.SETTINGS) do
 end
 local DECIDED_HERE = { "protocols", "origins", "upgrade" }
 
--- Keep the app's account of open connections around the script's own handlers.
-local function count_connections(app, behaviour)
-  local open, close = behaviour.open, behaviour.close
-  behaviour.open = function(ws)
-    app:enter(ws)
-    if open then
-      open(ws)
-    end
-  end
-  behaviour.close = function(ws, code, reason)
-    local _ <close> = app:hold() -- app:close waits for this handler, too, however it ends
-    app:leave(ws)
-    if close then
-      close(ws, code, reason)
-    end
-  end
-end
-
 ---Check a behaviour and make core's route of it. Raises for anything it doesn't know.
 ---@param app table
 ---@param pattern string
@@ -104,7 +86,6 @@ function M.compile(app, pattern, given, level)
     behaviour[name] = nil
   end
   behaviour.hub, behaviour.name = app.hub, pattern
-  count_connections(app, behaviour)
   value.core_route = core.route(behaviour)
   return value
 end
@@ -209,12 +190,14 @@ end
 ---wrong, so that nobody needs to know more of the request.
 ---@param app table
 ---@param exchange table core's
+---@param target string
+---@param from? string the Origin header
+---@param host? string the Host header
 ---@return boolean served false: take the long way
-function M.serve_plain(app, exchange)
-  local route = app.router:literal(router.WEBSOCKET, exchange:target())
+function M.serve_plain(app, exchange, target, from, host)
+  local route = app.router:literal(router.WEBSOCKET, target)
   local value = route and route.value
-  if not value or value.upgrade or app.closing
-    or not M.is_origin_allowed(value.origins, exchange:header "origin", exchange:header "host") then
+  if not value or value.upgrade or app.closing or not M.is_origin_allowed(value.origins, from, host) then
     return false
   end
   local ok, offered = exchange:handshake()

@@ -54,13 +54,37 @@ function M.install()
     return behaviour
   end
   function core.topics()
-    local hub = { published = {} }
+    local hub = { published = {}, members = {}, waiting = {} }
     function hub:publish(topic, data, kind)
       self.published[#self.published + 1] = { topic, data, kind }
       return 0
     end
     function hub.count()
       return 7
+    end
+    function hub:sockets()
+      return { table.unpack(self.members) }
+    end
+    function hub:open()
+      return #self.members
+    end
+    hub.unfinished = hub.open
+    function hub:when_finished(fn)
+      self.waiting[#self.waiting + 1] = fn
+    end
+    function hub:leave(ws)
+      for i, member in ipairs(self.members) do
+        if member == ws then
+          table.remove(self.members, i)
+        end
+      end
+      if #self.members == 0 then
+        local waiting = self.waiting
+        self.waiting = {}
+        for _, fn in ipairs(waiting) do
+          fn()
+        end
+      end
     end
     return hub
   end
@@ -181,8 +205,10 @@ function Exchange:peer()
   return "192.0.2.7", 4711, self.is_secure
 end
 
-function Exchange:is_upgrade()
-  return self.headers.upgrade == "websocket"
+function Exchange:opening()
+  if self.headers.upgrade == "websocket" then
+    return self.request_target, self.headers.origin, self.headers.host
+  end
 end
 
 function Exchange:has_body()
@@ -228,10 +254,6 @@ function Exchange:target()
   return self.request_target
 end
 
-function Exchange:header(name)
-  return self.headers[name]
-end
-
 function Exchange:keep_alive()
   return self.allows_keep_alive and (self.is_body_read or not self:has_body())
 end
@@ -261,14 +283,20 @@ function Exchange:accept(route, data, protocol, headers)
   function ws.close(this, code, reason)
     if not this.closed then
       this.closed, this.close_code, this.close_reason = true, code, reason
-      route.close(this, code, reason)
+      if route.close then
+        route.close(this, code, reason)
+      end
+      route.hub:leave(this)
     end
   end
   function ws.terminate(this)
     ws.close(this, 1006, "")
   end
   self.ws = ws
-  route.open(ws)
+  table.insert(route.hub.members, ws)
+  if route.open then
+    route.open(ws)
+  end
   return ws
 end
 

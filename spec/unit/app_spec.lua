@@ -196,9 +196,6 @@ describe("app:ws", function()
       write_timeout = 2, high_water = 1, max_backpressure = 2, pong_timeout = 3,
     })
     local behaviour = core.routes[1]
-    assert.is_function(behaviour.open)
-    assert.is_function(behaviour.close)
-    behaviour.open, behaviour.close = nil, nil
     assert.same({
       hub = app.hub, name = "/x", max_payload = 10, idle_timeout = 0, ping_interval = 5,
       slow = "latest", compress = { level = 3 },

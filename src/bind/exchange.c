@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bind/box.h"
 #include "bind/server.h"
 #include "bind/upgrade.h"
 
@@ -72,6 +73,7 @@ static int enter_request(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, server->handler_ref);
     struct mw_exchange_box *box = lua_newuserdatauv(L, sizeof *box, 1);
     memset(box, 0, sizeof *box);
+    box->type = EXCHANGE;
     box->exchange = exchange;
     box->server = server;
     box->ref = box->abort_ref = LUA_NOREF;
@@ -190,9 +192,14 @@ const struct mw_http_events mw_exchange_events = {
 
 /* ---- methods ---- */
 
+struct mw_exchange_box *mw_exchange_check(lua_State *L, int index)
+{
+    return mw_box_check(L, index, EXCHANGE, sizeof(struct mw_exchange_box));
+}
+
 static struct mw_exchange_box *check(lua_State *L)
 {
-    return luaL_checkudata(L, 1, EXCHANGE);
+    return mw_exchange_check(L, 1);
 }
 
 static int closed(lua_State *L)
@@ -222,19 +229,27 @@ static int exchange_target(lua_State *L)
     return 1;
 }
 
-static int exchange_header(lua_State *L)
+static void push_header(lua_State *L, const struct mw_http_head *head, const char *name)
 {
-    const struct mw_exchange_box *box = check(L);
-    const char *name = luaL_checkstring(L, 2);
+    const struct mw_http_header *header = mw_http_find(head, name, NULL);
 
-    if (!box->exchange)
-        return closed(L);
-    const struct mw_http_header *header = mw_http_find(box->exchange->head, name, NULL);
     if (header)
         push_span(L, header->value);
     else
         lua_pushnil(L);
-    return 1;
+}
+
+/* Of a request for a WebSocket: its target, Origin and Host; of any other nil. */
+static int exchange_opening(lua_State *L)
+{
+    const struct mw_exchange_box *box = check(L);
+
+    if (!box->exchange || !box->exchange->head->upgrade)
+        return 0;
+    push_span(L, box->exchange->head->target);
+    push_header(L, box->exchange->head, "origin");
+    push_header(L, box->exchange->head, "host");
+    return 3;
 }
 
 static int exchange_peer(lua_State *L)
@@ -250,13 +265,6 @@ static int exchange_peer(lua_State *L)
     lua_pushinteger(L, port);
     lua_pushboolean(L, box->exchange->socket->ssl != NULL);
     return 3;
-}
-
-static int exchange_is_upgrade(lua_State *L)
-{
-    const struct mw_exchange_box *box = check(L);
-    lua_pushboolean(L, box->exchange && box->exchange->head->upgrade);
-    return 1;
 }
 
 static int exchange_has_body(lua_State *L)
@@ -362,11 +370,6 @@ static int exchange_on_abort(lua_State *L)
     return 0;
 }
 
-struct mw_exchange_box *mw_exchange_check(lua_State *L, int index)
-{
-    return luaL_checkudata(L, index, EXCHANGE);
-}
-
 struct mw_socket *mw_exchange_take_socket(struct mw_exchange_box *box, struct mw_buffer *early)
 {
     struct mw_http_exchange *exchange = box->exchange;
@@ -380,9 +383,8 @@ void mw_exchange_open(lua_State *L)
     static const luaL_Reg methods[] = {
         {"head", exchange_head},
         {"target", exchange_target},
-        {"header", exchange_header},
+        {"opening", exchange_opening},
         {"peer", exchange_peer},
-        {"is_upgrade", exchange_is_upgrade},
         {"has_body", exchange_has_body},
         {"body", exchange_body},
         {"write", exchange_write},

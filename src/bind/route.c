@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "bind/box.h"
 #include "bind/option.h"
 #include "bind/topics.h"
 
@@ -91,6 +92,7 @@ int mw_route_new(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     struct mw_route *route = lua_newuserdatauv(L, sizeof *route, 1);
     memset(route, 0, sizeof *route);
+    route->type = ROUTE;
     for (int i = 0; i < MW_WS_EVENTS; i++)
         route->handlers[i] = LUA_NOREF;
     luaL_setmetatable(L, ROUTE);
@@ -106,7 +108,7 @@ int mw_route_update(lua_State *L)
 
 struct mw_route *mw_route_check(lua_State *L, int index)
 {
-    return luaL_checkudata(L, index, ROUTE);
+    return mw_box_check(L, index, ROUTE, sizeof(struct mw_route));
 }
 
 static int collect(lua_State *L)

@@ -24,6 +24,7 @@ enum mw_ws_event {
 struct mw_hub_box;
 
 struct mw_route {
+    const char *type; /* first */
     struct mw_connection_settings settings;
     int handlers[MW_WS_EVENTS]; /* registry references; LUA_NOREF: none */
     struct mw_hub_box *hub;     /* kept alive by the route's user value; NULL: topics can't be used */

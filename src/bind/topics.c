@@ -203,6 +203,35 @@ int mw_hub_publish_arguments(lua_State *L, struct mw_hub_box *box, int index, co
     return 1;
 }
 
+/* ---- who is there ---- */
+
+void mw_hub_joined(struct mw_hub_box *box)
+{
+    box->open++;
+    box->unfinished++;
+}
+
+void mw_hub_left(struct mw_hub_box *box)
+{
+    box->open--;
+}
+
+static int enter_finished(lua_State *L)
+{
+    struct mw_hub_box *box = lua_touserdata(L, 1);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, box->finished_ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, box->finished_ref);
+    box->finished_ref = LUA_NOREF;
+    return mw_task_invoke(L, 0);
+}
+
+void mw_hub_finished(struct mw_hub_box *box, struct mw_runtime *runtime)
+{
+    if (--box->unfinished == 0 && box->finished_ref != LUA_NOREF)
+        mw_task_call(runtime, enter_finished, box, NULL, NULL);
+}
+
 /* ---- the Lua face ---- */
 
 struct mw_hub_box *mw_hub_check(lua_State *L, int index)
@@ -222,6 +251,7 @@ int mw_hub_new(lua_State *L)
     memset(box, 0, sizeof *box);
     box->engine = mw_runtime_of(L)->engine;
     box->turn.run = end_turn;
+    box->finished_ref = LUA_NOREF;
     luaL_setmetatable(L, HUB);
     return 1;
 }
@@ -257,10 +287,52 @@ static int hub_list(lua_State *L)
     return 1;
 }
 
+/* How many WebSockets are connected. */
+static int hub_open(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)mw_hub_check(L, 1)->open);
+    return 1;
+}
+
+static int hub_unfinished(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)mw_hub_check(L, 1)->unfinished);
+    return 1;
+}
+
+/* Once, when the last close handler is done. */
+static int hub_when_finished(lua_State *L)
+{
+    struct mw_hub_box *box = mw_hub_check(L, 1);
+
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_settop(L, 2);
+    luaL_unref(L, LUA_REGISTRYINDEX, box->finished_ref);
+    box->finished_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+/* All that are connected. */
+static int hub_sockets(lua_State *L)
+{
+    const struct mw_hub_box *box = mw_hub_check(L, 1);
+    lua_Integer count = 0;
+
+    lua_createtable(L, (int)box->open, 0);
+    for (const struct mw_ws *ws = mw_runtime_of(L)->sockets; ws; ws = ws->next) {
+        if (ws->route->hub != box || !ws->connection)
+            continue;
+        lua_rawgeti(L, LUA_REGISTRYINDEX, ws->ref);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
 static int hub_collect(lua_State *L)
 {
     struct mw_hub_box *box = mw_hub_check(L, 1);
 
+    luaL_unref(L, LUA_REGISTRYINDEX, box->finished_ref);
     mw_engine_cancel_turn(box->engine, &box->turn);
     mw_hub_free(&box->hub);
     return 0;
@@ -269,7 +341,15 @@ static int hub_collect(lua_State *L)
 void mw_hub_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"publish", hub_publish}, {"count", hub_count}, {"list", hub_list}, {NULL, NULL}};
+        {"publish", hub_publish},
+        {"count", hub_count},
+        {"list", hub_list},
+        {"open", hub_open},
+        {"unfinished", hub_unfinished},
+        {"when_finished", hub_when_finished},
+        {"sockets", hub_sockets},
+        {NULL, NULL},
+    };
 
     luaL_newmetatable(L, HUB);
     luaL_newlib(L, methods);

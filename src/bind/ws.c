@@ -239,6 +239,8 @@ static void release(struct mw_ws *ws)
     ws->runtime->socket_count--;
     luaL_unref(ws->runtime->lua, LUA_REGISTRYINDEX, ws->ref);
     ws->ref = LUA_NOREF;
+    if (ws->joined)
+        mw_hub_finished(ws->route->hub, ws->runtime);
 }
 
 static void last_handler_done(void *arg, const char *error)
@@ -256,7 +258,10 @@ static void run_close(struct mw_ws *ws, unsigned code, const char *reason, size_
     struct event event = {.ws = ws, .event = MW_WS_CLOSE, .code = code, .data = reason, .len = len};
 
     ws->busy = true;
-    mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
+    if (ws->route->handlers[MW_WS_CLOSE] != LUA_NOREF)
+        mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
+    else
+        last_handler_done(ws, NULL);
 }
 
 void mw_ws_failed(struct mw_ws *ws, const char *message, const char *code)
@@ -371,6 +376,8 @@ static void on_closed(void *owner, unsigned code, const char *reason, size_t len
     struct mw_ws *ws = owner;
 
     ws->connection = NULL;
+    if (ws->joined)
+        mw_hub_left(ws->route->hub);
     if (ws->busy || ws->pending)
         push_pending(ws, PENDING_CLOSE, code, reason, len);
     else
@@ -409,12 +416,12 @@ struct mw_ws *mw_ws_new(lua_State *L, int route_index)
     struct mw_ws *ws = lua_newuserdatauv(L, sizeof *ws, MW_WS_VALUES);
 
     memset(ws, 0, sizeof *ws);
-    ws->mark = &mw_ws_mark;
+    ws->type = mw_ws_type;
     ws->runtime = runtime;
     ws->route = route;
     ws->id = ++runtime->next_id;
     ws->ref = LUA_NOREF;
-    luaL_setmetatable(L, "moonwire.ws");
+    luaL_setmetatable(L, mw_ws_type);
     lua_pushvalue(L, route_index);
     lua_setiuservalue(L, -2, MW_WS_ROUTE);
     mw_ws_anchor(L, lua_gettop(L), ws);
@@ -427,7 +434,11 @@ void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint
 
     ws->connection = connection;
     ws->opening = NULL;
-    run_ordered(&event);
+    ws->joined = ws->route->hub != NULL;
+    if (ws->joined)
+        mw_hub_joined(ws->route->hub);
+    if (ws->route->handlers[MW_WS_OPEN] != LUA_NOREF)
+        run_ordered(&event);
     if (ws->connection == connection)
         mw_connection_start(connection, early, len);
     /* Whoever comes while the process ends is sent away like all others. */

@@ -28,10 +28,10 @@ struct mw_ws_latest {
     bool compressed;
 };
 
-extern const char mw_ws_mark; /* its address is what counts */
+extern const char mw_ws_type[];
 
 struct mw_ws {
-    const char *mark;
+    const char *type; /* first */
     struct mw_connection *connection; /* NULL: not yet, or no more */
     struct mw_runtime *runtime;
     struct mw_route *route;     /* kept alive by a user value */
@@ -45,6 +45,7 @@ struct mw_ws {
     struct mw_ws_latest *latest;
     int64_t id;
     int ref;              /* LUA_NOREF: not anchored */
+    bool joined;          /* its hub counts it */
     bool busy;            /* a handler runs or waits: the next message queues */
     bool closing_by_hand; /* the script closed it: messages are not delivered any more */
 };

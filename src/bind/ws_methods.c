@@ -4,30 +4,25 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "bind/box.h"
 #include "bind/topics.h"
 #include "bind/ws.h"
 
-static const char WS[] = "moonwire.ws";
+const char mw_ws_type[] = "moonwire.ws";
 
 enum { REASON_MAX = 123 };
 
-const char mw_ws_mark = 0;
+struct mw_ws *mw_ws_check(lua_State *L, int index)
+{
+    return mw_box_check(L, index, mw_ws_type, sizeof(struct mw_ws));
+}
 
-/* The one whose message is being handled is the one that most calls are made on. Any other knows itself by its size and its
- * mark, which is quicker than the look at metatables that luaL_checkudata makes. */
+/* The one whose message is being handled is the one that most calls are made on. */
 static struct mw_ws *self(lua_State *L)
 {
     struct mw_ws *ws = lua_touserdata(L, 1);
 
-    if (ws && (ws == mw_runtime_of(L)->gathering_ws ||
-               (lua_type(L, 1) == LUA_TUSERDATA && lua_rawlen(L, 1) == sizeof *ws && ws->mark == &mw_ws_mark)))
-        return ws;
-    return luaL_checkudata(L, 1, WS);
-}
-
-struct mw_ws *mw_ws_check(lua_State *L, int index)
-{
-    return luaL_checkudata(L, index, WS);
+    return ws && ws == mw_runtime_of(L)->gathering_ws ? ws : mw_ws_check(L, 1);
 }
 
 static int refused(lua_State *L, const char *message, const char *code)
@@ -302,7 +297,7 @@ static int ws_newindex(lua_State *L)
 int mw_ws_on_restore(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    luaL_getmetatable(L, WS);
+    luaL_getmetatable(L, mw_ws_type);
     lua_pushvalue(L, 1);
     lua_setfield(L, -2, "restore");
     return 0;
@@ -338,7 +333,7 @@ void mw_ws_open(lua_State *L)
     } fields[] = {
         {"data", FIELD_DATA}, {"id", FIELD_ID}, {"buffered", FIELD_BUFFERED}, {"ready_state", FIELD_READY_STATE}};
 
-    luaL_newmetatable(L, WS);
+    luaL_newmetatable(L, mw_ws_type);
     luaL_newlib(L, methods);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         lua_pushinteger(L, fields[i].field);

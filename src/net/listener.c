@@ -98,9 +98,6 @@ static void on_readable(uv_poll_t *poll, int status, int events)
             rest(listener, "only the reserved descriptors are left (ulimit -n)");
             return;
         }
-        int one = 1;
-        if (peer.ss_family != AF_UNIX)
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         admit(listener, fd, (struct sockaddr *)&peer);
         if (listener->fd < 0)
             return;
@@ -162,6 +159,8 @@ static int bind_tcp(const struct mw_listener_options *options)
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    /* What is accepted inherits it. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (address.ss_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->host ? &one : &zero, sizeof one);
     if (bind(fd, (struct sockaddr *)&address, len) == 0)

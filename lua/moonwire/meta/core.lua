@@ -78,17 +78,15 @@ function Exchange:head() end
 ---@return string target as it was sent
 function Exchange:target() end
 
----@param name string in lower case
----@return string? value of the first header of that name
-function Exchange:header(name) end
+---@return string? target nil when it asks for no WebSocket
+---@return string? origin the first header of that name
+---@return string? host likewise
+function Exchange:opening() end
 
 ---@return string address or "unix"
 ---@return integer port
 ---@return boolean secure
 function Exchange:peer() end
-
----@return boolean upgrade whether it asks for a WebSocket
-function Exchange:is_upgrade() end
 
 ---@return boolean
 function Exchange:has_body() end
@@ -184,6 +182,19 @@ function Hub:count(topic) end
 
 ---@return table<string, integer> topics name -> subscribers
 function Hub:list() end
+
+---@return integer count WebSockets that are connected
+function Hub:open() end
+
+---@return integer count those, and others whose close handler is still to run, or runs
+function Hub:unfinished() end
+
+---Call a function once, when the last close handler is done.
+---@param fn fun()
+function Hub:when_finished(fn) end
+
+---@return moonwire.WebSocket[] sockets all that are connected
+function Hub:sockets() end
 
 ---Where to connect to.
 ---@class moonwire.core.TargetOptions

@@ -19,18 +19,12 @@ function app_module.new(app_options) end
 ---@field private mounts moonwire.static.Mount[]
 ---@field private listeners moonwire.Listener[]
 ---@field private hub moonwire.core.Hub
----@field private sockets table<moonwire.WebSocket, true>
----@field private socket_count integer
----@field private holds integer
 ---@field private responses table<moonwire.Response, true>
 ---@field private idle_waiters table<thread, true>
 ---@field private closing boolean
 ---@field private on_response_done fun(response: moonwire.Response)
 ---@field private is_exit_watched? boolean
----@field private enter fun(self: moonwire.App, ws: moonwire.WebSocket)
----@field private leave fun(self: moonwire.App, ws: moonwire.WebSocket)
 ---@field private check_idle fun(self: moonwire.App)
----@field private hold fun(self: moonwire.App): table
 
 ---@class moonwire.http
 local http = {}
@@ -58,8 +52,11 @@ function upgrade.reject(status, text, extra_headers) end
 function upgrade.is_origin_allowed(allowed, header, host_header) end
 ---@param app moonwire.App
 ---@param exchange moonwire.core.Exchange
+---@param target string as the client sent it
+---@param from? string the Origin header
+---@param host? string the Host header
 ---@return boolean served
-function upgrade.serve_plain(app, exchange) end
+function upgrade.serve_plain(app, exchange, target, from, host) end
 ---@param app moonwire.App
 ---@param exchange moonwire.core.Exchange
 ---@param req moonwire.Request
