@@ -118,7 +118,7 @@ local function latency(servers, settings, kept)
   draw(settings, "latency", {
     title = "Echo latency over connections, each with a message in flight",
     x = "connections",
-    y = "µs",
+    y = "µs until it is back",
     series = curves(servers, kept.latency, QUANTILES),
   })
 end
