@@ -323,8 +323,49 @@ describe("curves", function()
 end)
 
 describe("the servers", function()
+  local peers = require "spec.bench.peers"
+  local sockets = {}
+
+  after_each(function()
+    for _, ws in ipairs(sockets) do
+      ws:terminate()
+    end
+    require("spec.bench.process").kill_all()
+  end)
+
+  local function check(one)
+    assert(peers.start(one))
+    local inbox = async.mailbox()
+    for i = 1, 2 do
+      sockets[i] = assert(moonwire.connect(("ws://127.0.0.1:%d/"):format(one.port), {
+        max_payload = 2 << 20,
+        message = function(_, data, kind)
+          inbox:put(i, data, kind)
+        end,
+      }))
+    end
+    -- Echoes first: when they are back, the server knows of both connections.
+    for i = 1, 2 do
+      for _, message in ipairs { { "e text", "text" }, { "e\0\255", "binary" }, { ("e"):rep(2 << 20), "binary" } } do
+        sockets[i]:send(table.unpack(message))
+        local data, kind = inbox:take(i)
+        assert.same({ true, message[2] }, { data == message[1], kind }, one.name)
+      end
+    end
+    for kind, data in pairs { text = "P text", binary = "P\0\255" } do
+      sockets[1]:send(data, kind)
+      for i = 1, 2 do
+        assert.same({ data, kind }, { inbox:take(i) }, one.name)
+      end
+    end
+    assert.equal(0, inbox:count(), one.name)
+    for i = 1, 2 do
+      sockets[i]:terminate()
+    end
+    peers.stop(one)
+  end
+
   it("all echo, and send to everybody what begins with P", function()
-    local peers = require "spec.bench.peers"
     local wanted = {}
     for _, name in ipairs(peers.names()) do
       wanted[name] = true
@@ -332,35 +373,7 @@ describe("the servers", function()
     local servers = peers.look(wanted)
     table.insert(servers, peers.moonwire())
     for _, one in ipairs(servers) do
-      assert(peers.start(one))
-      local inbox, sockets = async.mailbox(), {}
-      for i = 1, 2 do
-        sockets[i] = assert(moonwire.connect(("ws://127.0.0.1:%d/"):format(one.port), {
-          max_payload = 2 << 20,
-          message = function(_, data, kind)
-            inbox:put(i, data, kind)
-          end,
-        }))
-      end
-      -- Echoes first: when they are back, the server knows of both connections.
-      for i = 1, 2 do
-        for _, message in ipairs { { "e text", "text" }, { "e\0\255", "binary" }, { ("e"):rep(2 << 20), "binary" } } do
-          sockets[i]:send(table.unpack(message))
-          local data, kind = inbox:take(i)
-          assert.same({ true, message[2] }, { data == message[1], kind }, one.name)
-        end
-      end
-      for kind, data in pairs { text = "P text", binary = "P\0\255" } do
-        sockets[1]:send(data, kind)
-        for i = 1, 2 do
-          assert.same({ data, kind }, { inbox:take(i) }, one.name)
-        end
-      end
-      assert.equal(0, inbox:count(), one.name)
-      for i = 1, 2 do
-        sockets[i]:terminate()
-      end
-      peers.stop(one)
+      check(one)
     end
   end)
 end)
