@@ -13,6 +13,7 @@ static void help(FILE *file)
 {
     fputs("usage: moonwire [options] script.lua [arguments]\n"
           "       moonwire                          a prompt on the event loop\n"
+          "       moonwire bench ws://HOST:PORT/    a load generator for WebSocket servers (bench --help)\n"
           "\n"
           "Runs a Lua script with WebSockets, HTTP, timers and all of libuv; ends when nothing is left to do.\n"
           "A script named - is read from standard input.\n"
@@ -31,11 +32,13 @@ static void version(void)
 int main(int argc, char **argv)
 {
     struct mw_runtime_options options = {.program = argv[0]};
+    bool is_script = false; /* even if it is named like a command */
     int next = 1;
 
     for (; next < argc && argv[next][0] == '-' && argv[next][1]; next++) {
         if (strcmp(argv[next], "--") == 0) {
             next++;
+            is_script = true;
             break;
         }
         if (strcmp(argv[next], "--version") == 0 || strcmp(argv[next], "-v") == 0) {
@@ -52,6 +55,7 @@ int main(int argc, char **argv)
     }
     if (next < argc) {
         options.script = argv[next];
+        options.is_bench = !is_script && strcmp(argv[next], "bench") == 0;
         options.argc = argc - next - 1;
         options.argv = argv + next + 1;
     }

@@ -110,21 +110,25 @@ static int open_lua(lua_State *L)
 }
 
 /* Text only: Lua does not check bytecode, and a wrong one can do anything. */
+static int load_chunk(lua_State *L, const struct mw_runtime_options *options)
+{
+    if (options->is_bench)
+        return luaL_loadstring(L, "os.exit(require('moonwire.bench').run { ... })");
+    if (options->script)
+        return luaL_loadfilex(L, strcmp(options->script, "-") == 0 ? NULL : options->script, "t");
+    return luaL_loadstring(L, "require('moonwire.repl').run()");
+}
+
 static bool load_main(lua_State *L, const struct mw_runtime_options *options)
 {
-    int status;
+    int status = load_chunk(L, options);
 
-    if (options->script) {
-        status = luaL_loadfilex(L, strcmp(options->script, "-") == 0 ? NULL : options->script, "t");
-        if (status == LUA_OK && !lua_checkstack(L, options->argc)) {
-            lua_pushliteral(L, "too many arguments");
-            status = LUA_ERRMEM;
-        }
-        for (int i = 0; i < options->argc && status == LUA_OK; i++)
-            lua_pushstring(L, options->argv[i]);
-    } else {
-        status = luaL_loadstring(L, "require('moonwire.repl').run()");
+    if (status == LUA_OK && !lua_checkstack(L, options->argc)) {
+        lua_pushliteral(L, "too many arguments");
+        status = LUA_ERRMEM;
     }
+    for (int i = 0; i < options->argc && status == LUA_OK; i++)
+        lua_pushstring(L, options->argv[i]);
     if (status == LUA_OK)
         return true;
     mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));

@@ -4,9 +4,12 @@
 #ifndef MW_RUNTIME_H
 #define MW_RUNTIME_H
 
+#include <stdbool.h>
+
 struct mw_runtime_options {
     const char *script;  /* NULL: a REPL */
     const char *program; /* argv[0] */
+    bool is_bench;       /* `script` is no file, but the command "bench" */
     int argc;            /* what follows the script's name */
     char **argv;
 };

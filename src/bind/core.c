@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "bind/client.h"
 #include "bind/exchange.h"
+#include "bind/load.h"
 #include "bind/route.h"
 #include "bind/server.h"
 #include "bind/topics.h"
@@ -86,6 +87,7 @@ int mw_core_open(lua_State *L)
         {"parse_head", mw_headers_parse},
         {"connect", mw_client_connect},
         {"request", mw_client_request},
+        {"load", mw_load_lua_run},
         {NULL, NULL},
     };
 

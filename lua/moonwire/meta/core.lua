@@ -208,6 +208,36 @@ function Hub:list() end
 ---@return moonwire.WebSocket ws
 function core.connect(options, route, ws) end
 
+---@class moonwire.core.LoadOptions
+---@field mode "echo"|"fanout"|"idle"|"connect"
+---@field host string
+---@field port integer
+---@field host_header string
+---@field target string path and query
+---@field connections integer
+---@field depth integer
+---@field size integer
+---@field seconds number
+---@field warmup number
+---@field text? boolean
+---@field addresses? integer
+---@field pids? integer[]
+
+---@class moonwire.core.LoadResult
+---@field seconds number
+---@field client_cpu number
+---@field messages? integer
+---@field messages_per_second? number
+---@field latency_us? {p50: number, p99: number, p999: number, max: number}
+---@field server? table
+
+---Load a WebSocket server. Nothing else happens in the process until that is over.
+---@param options moonwire.core.LoadOptions
+---@return moonwire.core.LoadResult? result
+---@return string? message
+---@return "use"|"server"|nil code whose fault it is
+function core.load(options) end
+
 ---@class moonwire.core.RequestOptions: moonwire.core.TargetOptions
 ---@field method? string "HEAD" has no body in its answer
 ---@field head string the whole head, with the empty line

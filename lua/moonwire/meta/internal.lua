@@ -448,6 +448,21 @@ function options.check(who, schema, given, level) end
 ---@param level? integer
 function options.argument(accepts, value, position, who, level) end
 
+-- ---- bench ----
+
+---@class moonwire.bench
+local bench = {}
+---@param arguments string[]
+---@return moonwire.core.LoadOptions? options
+---@return string? message
+function bench.parse(arguments) end
+---@param result moonwire.core.LoadResult
+---@return string text
+function bench.format(result) end
+---@param arguments string[]
+---@return integer code
+function bench.run(arguments) end
+
 -- ---- repl ----
 
 ---@class moonwire.repl
