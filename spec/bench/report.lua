@@ -34,17 +34,17 @@ function M.number(value)
   return text
 end
 
----How far the least and the greatest are from the median, in percent: "-3..+5".
+---How far the least and the greatest are from the median, in percent: "-3..+5"; "-" where all are the same, as one is.
 ---@param spread {median: number, min: number, max: number}|nil
 ---@return string
 function M.percent(spread)
-  if not spread or spread.median == 0 then
+  if not spread or spread.min == spread.max then
     return "-"
   end
   local function share(value)
     return 100 * (value / spread.median - 1)
   end
-  return ("%.0f..%+.0f"):format(math.min(share(spread.min), -0.0), share(spread.max))
+  return ("%.0f..%+.0f"):format(share(spread.min), share(spread.max))
 end
 
 ---A table whose lines are printed as they come.

@@ -161,16 +161,38 @@ local function reference_of(given, servers)
   fail(1, "--reference: %s is not among the servers that are measured", name)
 end
 
+-- What the figures are worth depends on it.
+local function machine()
+  local processors = uv.cpu_info()
+  return { processor = processors[1].model, cores = #processors, kernel = uv.os_uname().release }
+end
+
 local function announce(servers, absent, settings)
+  local names = {}
   for i, server in ipairs(servers) do
-    print(("%s %s"):format(i == 1 and "Measured:" or "         ", server.name .. " " .. server.version))
+    names[i] = server.version == "" and server.name or server.name .. " " .. server.version
   end
+  print(table.concat(names, ", "))
   for _, peer in ipairs(absent) do
     print(("%s is not here and stays out (%s)."):format(peer.name, peer.install))
   end
-  print(("Median of %d rounds of %g s; %s."):format(settings.rounds, settings.seconds, settings.server_core
+  local here = machine()
+  print(("%s, %d cores, Linux %s; %s."):format(here.processor, here.cores, here.kernel, settings.server_core
     and ("servers on core %d, load on core %d"):format(settings.server_core, settings.load_core)
     or "servers and load share what cores there are"))
+  print(("Medians of %d rounds of %g s."):format(settings.rounds, settings.seconds))
+end
+
+-- The figures of every run, with what they depend on.
+local function keep(path, kept, servers, absent, settings)
+  kept.machine, kept.rounds, kept.seconds = machine(), settings.rounds, settings.seconds
+  kept.absent, kept.servers = moonwire.json.array(absent), {}
+  for i, server in ipairs(servers) do
+    kept.servers[i] = { name = server.name, version = server.version }
+  end
+  local file = assert(io.open(path, "w"))
+  assert(file:write(moonwire.json.encode(kept), "\n"))
+  file:close()
 end
 
 local function main()
@@ -184,17 +206,12 @@ local function main()
     print(("%s, %s: %s"):format(failure.scenario, failure.server, failure.message))
   end
   if given.json then
-    kept.rounds, kept.seconds, kept.absent, kept.servers = settings.rounds, settings.seconds, moonwire.json.array(absent), {}
-    for i, server in ipairs(servers) do
-      kept.servers[i] = { name = server.name, version = server.version }
-    end
-    local file = assert(io.open(given.json, "w"))
-    assert(file:write(moonwire.json.encode(kept), "\n"))
-    file:close()
+    keep(given.json, kept, servers, absent, settings)
   end
   return #kept.failures == 0
 end
 
+io.stdout:setvbuf "line"
 local ok, result = xpcall(main, debug.traceback)
 process.kill_all()
 if not ok then

@@ -106,6 +106,7 @@ end
 -- The words of the line that has a server's row of a scenario.
 local function row(lines, scenario, name)
   local current
+  name = name:gsub("%-", "%%-")
   for _, line in ipairs(lines) do
     current = line:match "^(%S+)" or current
     if current == scenario and line:match("%s" .. name .. "%s") then
@@ -116,6 +117,7 @@ local function row(lines, scenario, name)
       return words
     end
   end
+  return nil
 end
 
 local function named(asked, field)
@@ -203,6 +205,7 @@ describe("the table", function()
     assert.same({ 3, 0.2, "one" }, { figures.rounds, figures.seconds, figures.reference })
     assert.same({ "moonwire", "one", "two" }, named(figures.servers, "name"))
     assert.equal(moonwire.version, figures.servers[1].version)
+    assert.equal(#require("luv").cpu_info(), figures.machine.cores)
     assert.equal(18, #figures.runs)
     assert.same({ "echo-64-deep", "moonwire", 1 }, { figures.runs[1].scenario, figures.runs[1].server, figures.runs[1].round })
     assert.same({ "idle-10000", "two", 3 }, { figures.runs[18].scenario, figures.runs[18].server, figures.runs[18].round })
@@ -220,7 +223,7 @@ describe("make bench", function()
       { env = { "PATH=/nonexistent" } })
     assert.equal(0, result.code)
     assert.truthy(result.stdout:find("node-ws is not here and stays out (Debian package nodejs", 1, true))
-    assert.is_nil((row(lines, "echo-1", "node-ws")))
+    assert.is_nil(row(lines, "echo-1", "node-ws"))
     assert.equal("1.00", row(lines, "echo-1", "moonwire")[4])
   end)
 
@@ -257,6 +260,20 @@ describe("make bench", function()
     local result = program.wait(child)
     assert.equal(0, result.code)
     assert.truthy(result.stdout:find "idle%-10000%s+left out: `ulimit %-n` allows 924 connections")
+  end)
+
+  it("measures with `moonwire bench` all servers that are there", function()
+    local result = program.run { RUN, "--rounds", "1", "--seconds", "0.1", "--scenario", "echo-1,connect" }
+    assert.equal(0, result.code, result.stdout .. result.stderr)
+    local lines = lines_of(result.stdout)
+    for name in lines[1]:gmatch "([%w-]+) %d[^,]*" do
+      for _, scenario in ipairs { "echo-1", "connect" } do
+        local figures = assert(row(lines, scenario, name), name)
+        assert.truthy(figures[1]:find "^[1-9]", name)
+        assert.truthy(figures[3]:find "^[1-9]", name)
+        assert.truthy(tonumber(figures[5]) > 0, name)
+      end
+    end
   end)
 
   for name, case in pairs {
