@@ -11,7 +11,6 @@ local M = {}
 local STOP_SECONDS = 3 -- between asking a program to end and ending it
 
 local running = {} -- process -> true
-local is_interrupted = false
 
 ---@class bench.Process
 ---@field pid integer
@@ -106,9 +105,6 @@ end
 
 -- Starts a program, on one core if there is a number. What it writes on standard error is shown, unless it is kept.
 local function spawn(command, arguments, pinned_to, keeps_stderr)
-  if is_interrupted then
-    error("interrupted", 0)
-  end
   if pinned_to then
     command, arguments = "taskset", { "-c", tostring(pinned_to), command, table.unpack(arguments) }
   end
@@ -217,9 +213,6 @@ function M.kill_all()
   end
 end
 
-core.on_exit(function()
-  is_interrupted = true
-  M.kill_all()
-end)
+core.on_exit(M.kill_all)
 
 return M

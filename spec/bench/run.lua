@@ -6,6 +6,7 @@
 local root = arg[0]:match "^(.*)/spec/bench/[^/]*$" or "."
 package.path = ("%s/?.lua;%s"):format(root, package.path)
 
+local core = require "moonwire.core"
 local moonwire = require "moonwire"
 local compare = require "spec.bench.compare"
 local growth = require "spec.bench.growth"
@@ -32,6 +33,7 @@ local DEFAULTS = { seconds = 2, out = root .. "/docs" }
 local NAMES = {
   "scenario", "rounds", "seconds", "peers", "peer", "reference", "json", "growth", "largest", "out", "generator",
 }
+local EXIT_INTERRUPTED = 130
 local DESCRIPTORS_BESIDE_CONNECTIONS = 100
 
 local function fail(code, message, ...)
@@ -210,6 +212,11 @@ local function main()
   end
   return #kept.failures == 0
 end
+
+-- A table that was interrupted is not whole. The processes have been ended before.
+core.on_exit(function()
+  os.exit(EXIT_INTERRUPTED)
+end)
 
 io.stdout:setvbuf "line"
 local ok, result = xpcall(main, debug.traceback)

@@ -299,7 +299,7 @@ describe("make bench", function()
     local stat = ("/proc/%s/stat"):format(read_log(log)[1].pid)
     assert.truthy(io.open(stat))
     child:kill "sigterm"
-    program.wait(child)
+    assert.same({ 130, 0 }, { program.wait(child).code, child.exit.signal })
     async.wait_until(function()
       local file = io.open(stat)
       return not file or file:read("a"):find "%) Z"
