@@ -132,12 +132,17 @@ local function spawn(command, arguments, pinned_to, keeps_stderr)
   return process
 end
 
+-- Sends a signal to a process and to those it started, which might live on without it.
+local function kill(process, signal)
+  for _, pid in ipairs(process.exit and {} or M.family(process.pid)) do
+    uv.kill(pid, signal)
+  end
+end
+
 local function kill_later(process, seconds)
   local timer = uv.new_timer()
   timer:start(math.floor(seconds * 1000), 0, function()
-    if not process.exit then
-      process.handle:kill "sigkill"
-    end
+    kill(process, "sigkill")
   end)
   return timer
 end
@@ -198,7 +203,7 @@ function M.stop(process)
   if process.exit then
     return
   end
-  process.handle:kill "sigterm"
+  kill(process, "sigterm")
   local timer = kill_later(process, STOP_SECONDS)
   wait(process, function()
     return process.exit
@@ -209,7 +214,7 @@ end
 ---End everything that still runs, without waiting.
 function M.kill_all()
   for process in pairs(running) do
-    process.handle:kill "sigkill"
+    kill(process, "sigkill")
   end
 end
 

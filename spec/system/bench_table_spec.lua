@@ -128,6 +128,12 @@ local function named(asked, field)
   return values
 end
 
+-- One whose parent has ended may wait for somebody to ask how it went.
+local function is_gone(pid)
+  local file <close> = io.open(("/proc/%s/stat"):format(pid))
+  return not file or file:read("a"):find "%) Z" ~= nil
+end
+
 describe("the table", function()
   local result, lines, asked, figures
   setup(function()
@@ -173,7 +179,7 @@ describe("the table", function()
 
   it("leaves no server behind", function()
     for _, one in ipairs(asked) do
-      assert.falsy(io.open(("/proc/%s/stat"):format(one.pid)))
+      assert.is_true(is_gone(one.pid))
     end
   end)
 
@@ -247,6 +253,17 @@ describe("make bench", function()
     assert.equal("echo-1, one: moonwire bench: expected 64 bytes that begin with e", lines[#lines])
   end)
 
+  it("counts what a server started, and ends that too", function()
+    local command = ("one=sh -c '%s %s one %%d; exit'"):format(program.binary, server)
+    local result, _, asked = run { "--peers", "none", "--rounds", "1", "--scenario", "echo-1", "--peer", command }
+    assert.equal(0, result.code)
+    local started = asked[2].pid:match "^%d+,(%d+)$"
+    assert.truthy(started)
+    async.wait_until(function()
+      return is_gone(started)
+    end, "the server to be gone")
+  end)
+
   it("tells of a server that does not start", function()
     local result, lines = run { "--peers", "none", "--rounds", "1", "--scenario", "echo-1", "--peer", "gone=/nonexistent %d" }
     assert.equal(1, result.code)
@@ -296,13 +313,12 @@ describe("make bench", function()
     async.wait_until(function()
       return io.open(log) and read_log(log)[1]
     end, "the generator to be asked")
-    local stat = ("/proc/%s/stat"):format(read_log(log)[1].pid)
-    assert.truthy(io.open(stat))
+    local pid = read_log(log)[1].pid
+    assert.is_false(is_gone(pid))
     child:kill "sigterm"
     assert.same({ 130, 0 }, { program.wait(child).code, child.exit.signal })
     async.wait_until(function()
-      local file = io.open(stat)
-      return not file or file:read("a"):find "%) Z"
+      return is_gone(pid)
     end, "the server to be gone")
   end)
 end)
