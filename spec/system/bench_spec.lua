@@ -348,6 +348,30 @@ describe("an unusual server", function()
     assert.equal(count, json.decode(result.stdout).messages)
   end)
 
+  it("gets its Pong after the message that was on its way", function()
+    local size = 8 << 20 -- more than the kernel keeps
+    local result = run_against({ "--size", tostring(size) }, function(visitor)
+      async.wait_until(function()
+        return #visitor.received > 0
+      end, "the message's begin")
+      visitor.handle:read_stop()
+      visitor:write(raw.encode({ raw.frame(9, "now?") }, false))
+      async.quiet(0.05)
+      visitor.handle:read_start(function(_, bytes)
+        visitor.received, visitor.ended = visitor.received .. (bytes or ""), not bytes
+        async.wake()
+      end)
+      local frame_len = 14 + size
+      async.wait_until(function()
+        return #visitor.received >= frame_len + 10 or visitor.ended
+      end, "message and Pong")
+      local pong = raw.decode(visitor.received:sub(frame_len + 1))[1]
+      assert.same({ 10, "now?" }, { pong.opcode, pong.payload })
+      visitor:close()
+    end)
+    assert_server_fault(result, "connection 0")
+  end)
+
   it("may take its time with the answer to the opening handshake", function()
     local server = raw.listen(true)
     local child = program.spawn { "bench", ("ws://127.0.0.1:%d/"):format(server.address.port), "--mode", "idle",

@@ -1,6 +1,6 @@
 /* load.h - the load generator: many WebSockets to one server, driven by one thread and an epoll loop of its own.
- * `mw_load_run` blocks its thread until the run is over. Owns everything it opens, and leaves nothing open. Knows nothing of
- * Lua and of the process's event loop. */
+ * `mw_load_run` blocks its thread until the run is over. Owns everything it opens, and leaves nothing open. Knows
+ * nothing of Lua and of the process's event loop. */
 /* SPDX-License-Identifier: MIT */
 #ifndef MW_LOAD_LOAD_H
 #define MW_LOAD_LOAD_H
@@ -47,7 +47,7 @@ struct mw_load_result {
 
 enum mw_load_fault {
     MW_LOAD_FINE,
-    MW_LOAD_BAD_USE, /* what was asked for can't be done on this machine; the sentence begins with the name of the option */
+    MW_LOAD_BAD_USE, /* can't be done on this machine; the sentence begins with the name of the option */
     MW_LOAD_BAD_SERVER,
 };
 

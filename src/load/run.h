@@ -1,6 +1,6 @@
-/* run.h - one run of the load generator, as its parts share it: the connections, the frames, what was counted. Internal to
- * src/load. `load.c` owns it all and turns the loop; `opening.c` brings connections up to their first frame, `traffic.c` has
- * them from there on. */
+/* run.h - one run of the load generator, as its parts share it: the connections, the frames, what was counted. Internal
+ * to src/load. `load.c` owns it all and turns the loop; `opening.c` brings connections up to their first frame,
+ * `traffic.c` has them from there on. */
 /* SPDX-License-Identifier: MIT */
 #ifndef MW_LOAD_RUN_H
 #define MW_LOAD_RUN_H

@@ -1,5 +1,5 @@
-/* traffic.c - what open connections send and receive; see run.h. In the steady state a turn costs a connection one recv, one
- * send and no memory. */
+/* traffic.c - what open connections send and receive; see run.h. In the steady state a turn costs a connection one
+ * recv, one send and no memory. */
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <stdio.h>

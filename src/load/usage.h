@@ -11,8 +11,8 @@
 bool mw_usage_cpu_ns(pid_t pid, uint64_t *cpu_ns);
 /* CPU time of this process. */
 uint64_t mw_usage_own_cpu_ns(void);
-/* Private memory of a process: anonymous and shared pages, the latter by their share (smaps_rollup); where that can't be
- * read, all that is resident. False when neither can be read. */
+/* Private memory of a process: anonymous and shared pages, the latter by their share (smaps_rollup); where that can't
+ * be read, all that is resident. False when neither can be read. */
 bool mw_usage_memory_kib(pid_t pid, uint64_t *kib);
 
 #endif
