@@ -8,7 +8,7 @@ local scenarios = require "spec.bench.scenarios"
 
 local M = {}
 
--- The figures of one server in one scenario. What a connection takes is better when it is less: its ratio is turned round.
+-- The figures of one server in one scenario.
 local function row_of(scenario, server, results)
   local function of_server(field)
     return function(result)
@@ -32,6 +32,7 @@ local function row_of(scenario, server, results)
   return row
 end
 
+-- What a connection takes is better when it is less: that ratio is turned round.
 local function add_ratios(rows, reference)
   local base
   for _, row in ipairs(rows) do

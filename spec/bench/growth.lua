@@ -48,7 +48,7 @@ local function curve_name(servers, server, name)
   return #servers == 1 and name or ("%s %s"):format(server.name, name)
 end
 
--- Runs scenarios of growing size on all servers. `figures_of(results, size)` makes named numbers of one server's results.
+-- Runs scenarios of growing size on all servers; `figures_of(results, size)` makes named numbers of one's results.
 -- Returns the points, in order: { server =, size =, figures… }.
 local function grow(servers, settings, kept, sizes, scenario_of, figures_of, heard)
   local points = {}

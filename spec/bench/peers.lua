@@ -1,6 +1,6 @@
 -- peers.lua - the servers that are measured: whether each is there, its version, how it is started and ended.
 -- They all do the same on the path "/": echo what comes, send what begins with "P" to everybody by their own means;
--- without compression or pings, messages up to 16 MiB, 64 MiB may wait for a reader. Each prints its port, or takes one.
+-- without compression or pings, messages up to 16 MiB, 64 MiB may wait for a reader. Each prints its port or takes one.
 -- SPDX-License-Identifier: MIT
 
 local core = require "moonwire.core"
@@ -125,7 +125,8 @@ function M.external(text)
   if not name then
     return nil, ('"%s" is not of the form name=command with %%d for the port'):format(text)
   end
-  return { name = name, version = "", command = "/bin/sh", arguments = { "-c", "exec " .. command }, is_external = true }
+  local arguments = { "-c", "exec " .. command }
+  return { name = name, version = "", command = "/bin/sh", arguments = arguments, is_external = true }
 end
 
 local function free_port()

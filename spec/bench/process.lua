@@ -110,7 +110,8 @@ local function spawn(command, arguments, pinned_to, keeps_stderr)
   end
   local process = { stdout = "", stderr = "", open_pipes = 0 }
   local stdout, stderr = uv.new_pipe(), keeps_stderr and uv.new_pipe()
-  local handle, pid = uv.spawn(command, { args = arguments, stdio = { nil, stdout, stderr or 2 } }, function(code, signal)
+  local options = { args = arguments, stdio = { nil, stdout, stderr or 2 } }
+  local handle, pid = uv.spawn(command, options, function(code, signal)
     process.exit = { code = code, signal = signal }
     process.handle:close()
     running[process] = nil

@@ -48,7 +48,7 @@ function M.percent(spread)
 end
 
 ---A table whose lines are printed as they come.
----@param columns {[1]: string, [2]: integer}[] heading and width; a negative width is for text, which stands to the left
+---@param columns {[1]: string, [2]: integer}[] heading and width; a negative width puts text to the left
 ---@return fun(cells: string[]) line
 function M.table(columns)
   local format = {}
