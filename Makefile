@@ -83,7 +83,7 @@ format: ## lay out the C files (and the Lua files, where stylua is installed)
 	clang-format -i $(c_files)
 	if command -v stylua >/dev/null; then stylua lua spec examples; fi
 
-bench: $(program) ## measure the speed of this machine's build
+bench: $(program) ## measure moonwire beside its peers; e.g. SCENARIO=echo-64 ROUNDS=9 PEERS=bun; GROWTH=1 draws curves
 	$(program) spec/bench/run.lua $(ARGS)
 
 install: build/release/moonwire ## copy everything below PREFIX (/usr/local); DESTDIR is put in front

@@ -1,123 +1,227 @@
--- run.lua - a first look at speed: make bench, or moonwire spec/bench/run.lua [rounds] [seconds].
--- Servers run in processes of their own, the load comes from this one; the servers take turns, so that a machine whose
--- speed drifts treats them alike. What counts is messages per second of the server's CPU time: the load generator may
--- well be the slower side. Figures of different machines, or of a busy one, mean nothing side by side.
+-- run.lua - moonwire beside its peers: make bench, or moonwire spec/bench/run.lua [growth] [options]; see USAGE.
+-- Servers and the generator are processes of their own. What counts first is messages per second of the server's CPU
+-- time: the generator may well be the slower side. Figures of different machines mean nothing side by side.
 -- SPDX-License-Identifier: MIT
+
+local root = arg[0]:match "^(.*)/spec/bench/[^/]*$" or "."
+package.path = ("%s/?.lua;%s"):format(root, package.path)
 
 local core = require "moonwire.core"
 local moonwire = require "moonwire"
+local compare = require "spec.bench.compare"
+local growth = require "spec.bench.growth"
+local peers = require "spec.bench.peers"
+local process = require "spec.bench.process"
+local scenarios = require "spec.bench.scenarios"
 local uv = require "luv"
 
-local ROUNDS, SECONDS = tonumber(arg[1] or 3), tonumber(arg[2] or 2)
-local TICKS_PER_SECOND = 100 -- of /proc/<pid>/stat on Linux
+local USAGE = [[
+usage: moonwire spec/bench/run.lua [growth] [options]; make bench takes the same as variables, in capitals: ROUNDS=9
+  --scenario NAME[,NAME...]  only these: %s
+  --rounds N                 turns of each server, of which the median counts (5; growth: 3)
+  --seconds S                of each turn (2)
+  --peers NAME[,NAME...]     beside moonwire, instead of all that are there: %s; or none
+  --peer "NAME=COMMAND"      one more server, whose command has %%d for the port; may be repeated
+  --reference NAME           what ratios refer to (the first peer that is there)
+  --json FILE                keep the figures of every run
+  --growth 1                 the same as the word growth: curves instead of the table, as SVG files too; 0: the table
+  --largest N                where the curves end (15,000 connections, 100,000 topics)
+  --out DIRECTORY            of the SVG files (docs)
+  --generator COMMAND        makes the load instead of `moonwire bench`, and takes its options]]
 
-local here = arg[0]:match("^(.*)/") or "."
-local SERVERS = {
-  { name = "moonwire", command = uv.exepath(), args = { here .. "/server.lua" } },
-  { name = "node ws", command = "node", args = { here .. "/server.mjs" } },
+local DEFAULTS = { seconds = 2, out = root .. "/docs" }
+local NAMES = {
+  "scenario", "rounds", "seconds", "peers", "peer", "reference", "json", "growth", "largest", "out", "generator",
 }
-local SCENARIOS = {
-  { name = "echo, 64 connections", connections = 64, depth = 1, size = 64 },
-  { name = "echo, 64 connections, 16 deep", connections = 64, depth = 16, size = 64 },
-  { name = "echo, 1,000 connections", connections = 1000, depth = 1, size = 64 },
-  { name = "echo, 64 connections, 16 KiB", connections = 64, depth = 1, size = 16384 },
-  { name = "fan-out to 1,000", connections = 1000, depth = 1, size = 128, is_fanout = true },
-}
+local EXIT_INTERRUPTED = 130
+local DESCRIPTORS_BESIDE_CONNECTIONS = 100
 
--- Starts a server and waits for the line with its port. False when the command is not there.
-local function start(server)
-  local task, output = coroutine.running(), uv.new_pipe()
-  local process, pid = uv.spawn(server.command, { args = server.args, stdio = { nil, output, 2 } }, function() end)
-  if not process then
-    output:close()
-    return false
-  end
-  server.process, server.pid, server.output = process, pid, output
-  local line = ""
-  output:read_start(function(_, chunk)
-    line = line .. (chunk or "\n")
-    if line:find("\n", 1, true) and not server.told then
-      server.told = true
-      core.resume(task, tonumber(line:match("^%d+")))
-    end
-  end)
-  server.port = coroutine.yield()
-  return server.port ~= nil
+local function fail(code, message, ...)
+  io.stderr:write(("bench: " .. message .. "\n"):format(...))
+  os.exit(code)
 end
 
-local function cpu_seconds(pid)
-  local file = assert(io.open(("/proc/%d/stat"):format(pid)))
-  local fields = file:read("a"):match("%) %S (.*)")
+-- "a,b" as a list, each of which must be one of `allowed`.
+local function names_of(text, option, allowed)
+  local names = {}
+  for name in text:gmatch "[^,%s]+" do
+    local is_known = false
+    for _, known in ipairs(allowed) do
+      is_known = is_known or known == name
+    end
+    if not is_known then
+      fail(2, "--%s: there is no %s; there are %s", option, name, table.concat(allowed, ", "))
+    end
+    table.insert(names, name)
+  end
+  return names
+end
+
+local function number_of(text, option, is_integer)
+  local number = tonumber(text)
+  if not number or number <= 0 or is_integer and not math.tointeger(number) then
+    fail(2, "--%s: %s is no %s", option, text, is_integer and "positive integer" or "positive number")
+  end
+  return is_integer and math.tointeger(number) or number
+end
+
+local SCENARIOS = {} -- their names
+for i, scenario in ipairs(scenarios) do
+  SCENARIOS[i] = scenario.name
+end
+
+-- Options as text, from the command line or the environment, which is where `make` puts its variables.
+local function read_options(arguments)
+  local given, is_known = { peer = {} }, {}
+  for _, name in ipairs(NAMES) do
+    is_known[name] = true
+    local value = os.getenv(name:upper())
+    if value and value ~= "" then
+      given[name] = name == "peer" and { value } or value
+    end
+  end
+  local at = 1
+  while arguments[at] do
+    local name = arguments[at]:match "^%-%-(%w+)$"
+    if arguments[at] == "growth" then
+      given.growth, at = "1", at - 1
+    elseif name == "help" then
+      print(USAGE:format(table.concat(SCENARIOS, " "), table.concat(peers.names(), " ")))
+      os.exit(0)
+    elseif not is_known[name] then
+      fail(2, "unknown option %s; --help lists them", arguments[at])
+    elseif not arguments[at + 1] then
+      fail(2, "--%s: a value is missing", name)
+    elseif name == "peer" then
+      table.insert(given.peer, arguments[at + 1])
+    else
+      given[name] = arguments[at + 1]
+    end
+    at = at + 2
+  end
+  if given.growth == "0" then
+    given.growth = nil
+  end
+  return given
+end
+
+local function words(text)
+  local list = {}
+  for word in text:gmatch "%S+" do
+    table.insert(list, word)
+  end
+  return list
+end
+
+local function settings_of(given)
+  local cores = process.cores()
+  local can_pin = #cores > 1 and process.find "taskset"
+  local chosen = {}
+  for _, name in ipairs(given.scenario and names_of(given.scenario, "scenario", SCENARIOS) or SCENARIOS) do
+    chosen[name] = true
+  end
+  return {
+    rounds = given.rounds and number_of(given.rounds, "rounds", true) or given.growth and 3 or 5,
+    seconds = given.seconds and number_of(given.seconds, "seconds") or DEFAULTS.seconds,
+    largest = given.largest and number_of(given.largest, "largest", true),
+    out = given.out or DEFAULTS.out,
+    generator = given.generator and words(given.generator) or { uv.exepath(), "bench" },
+    server_core = can_pin and cores[1] or nil,
+    load_core = can_pin and cores[2] or nil,
+    connections = process.descriptor_limit() - DESCRIPTORS_BESIDE_CONNECTIONS,
+    scenarios = chosen,
+  }
+end
+
+-- moonwire first, then the peers that are there, then those given by command. The curves are moonwire's alone unless
+-- peers are asked for.
+local function servers_of(given)
+  local wanted = {}
+  local text = given.peers or given.growth and "none" or table.concat(peers.names(), ",")
+  for _, name in ipairs(text == "none" and {} or names_of(text, "peers", peers.names())) do
+    wanted[name] = true
+  end
+  local servers, absent = peers.look(wanted)
+  table.insert(servers, 1, peers.moonwire())
+  for _, peer in ipairs(given.peer) do
+    local server, message = peers.external(peer)
+    if not server then
+      fail(2, "--peer: %s", message)
+    end
+    table.insert(servers, server)
+  end
+  return servers, absent
+end
+
+local function reference_of(given, servers)
+  local name = given.reference or (servers[2] or servers[1]).name
+  for _, server in ipairs(servers) do
+    if server.name == name then
+      return name
+    end
+  end
+  fail(1, "--reference: %s is not among the servers that are measured", name)
+end
+
+-- What the figures are worth depends on it.
+local function machine()
+  local processors = uv.cpu_info()
+  return { processor = processors[1].model, cores = #processors, kernel = uv.os_uname().release }
+end
+
+local function announce(servers, absent, settings)
+  local names = {}
+  for i, server in ipairs(servers) do
+    names[i] = server.version == "" and server.name or server.name .. " " .. server.version
+  end
+  print(table.concat(names, ", "))
+  for _, peer in ipairs(absent) do
+    print(("%s is not here and stays out (%s)."):format(peer.name, peer.install))
+  end
+  local here = machine()
+  print(("%s, %d cores, Linux %s; %s."):format(here.processor, here.cores, here.kernel, settings.server_core
+    and ("servers on core %d, load on core %d"):format(settings.server_core, settings.load_core)
+    or "servers and load share what cores there are"))
+  print(("Medians of %d rounds of %g s."):format(settings.rounds, settings.seconds))
+end
+
+-- The figures of every run, with what they depend on.
+local function keep(path, kept, servers, absent, settings)
+  kept.machine, kept.rounds, kept.seconds = machine(), settings.rounds, settings.seconds
+  kept.absent, kept.servers = moonwire.json.array(absent), {}
+  for i, server in ipairs(servers) do
+    kept.servers[i] = { name = server.name, version = server.version }
+  end
+  local file = assert(io.open(path, "w"))
+  assert(file:write(moonwire.json.encode(kept), "\n"))
   file:close()
-  local user, system = fields:match(("%S+ "):rep(10) .. "(%d+) (%d+)")
-  return (user + system) / TICKS_PER_SECOND
 end
 
--- Loads one server for a while; returns messages per second of its CPU time, and of time.
-local function measure(server, scenario)
-  local count, is_over = 0, false
-  local payload = (scenario.is_fanout and "P" or "e"):rep(scenario.size)
-  local all = {}
-  for i = 1, scenario.connections do
-    local sends = not scenario.is_fanout or i == 1
-    all[i] = assert(moonwire.connect(("ws://127.0.0.1:%d/"):format(server.port), {
-      message = function(ws)
-        count = count + 1
-        if sends and not is_over then
-          ws:send(payload)
-        end
-      end,
-    }))
+local function main()
+  local given = read_options(arg)
+  local settings = settings_of(given)
+  local servers, absent = servers_of(given)
+  announce(servers, absent, settings)
+  local kept = given.growth and growth.run(servers, settings)
+    or compare.run(servers, settings, reference_of(given, servers))
+  for _, failure in ipairs(kept.failures) do
+    print(("%s, %s: %s"):format(failure.scenario, failure.server, failure.message))
   end
-  for i = 1, scenario.is_fanout and 1 or scenario.connections do
-    for _ = 1, scenario.depth do
-      all[i]:send(payload)
-    end
+  if given.json then
+    keep(given.json, kept, servers, absent, settings)
   end
-  moonwire.sleep(SECONDS / 4)
-  local cpu, time, before = cpu_seconds(server.pid), core.now(), count
-  moonwire.sleep(SECONDS)
-  local per_cpu = (count - before) / math.max(cpu_seconds(server.pid) - cpu, 1 / TICKS_PER_SECOND)
-  local per_second = (count - before) / (core.now() - time)
-  is_over = true
-  for _, ws in ipairs(all) do
-    ws:terminate()
-  end
-  return per_cpu, per_second
+  return #kept.failures == 0
 end
 
-local function median(list)
-  table.sort(list)
-  return list[(#list + 1) // 2]
-end
+-- A table that was interrupted is not whole. The processes have been ended before.
+core.on_exit(function()
+  os.exit(EXIT_INTERRUPTED)
+end)
 
-local running = {}
-for _, server in ipairs(SERVERS) do
-  if start(server) then
-    table.insert(running, server)
-  else
-    print(("%s is not here and stays out."):format(server.name))
-  end
+io.stdout:setvbuf "line"
+local ok, result = xpcall(main, debug.traceback)
+process.kill_all()
+if not ok then
+  fail(1, "%s", result)
 end
-print(("%-32s %-10s %14s %12s %8s"):format("median of " .. ROUNDS, "server", "msg / CPU s", "msg / s", "ratio"))
-for _, scenario in ipairs(SCENARIOS) do
-  local figures = {}
-  for _ = 1, ROUNDS do
-    for i, server in ipairs(running) do
-      figures[i] = figures[i] or { {}, {} }
-      local per_cpu, per_second = measure(server, scenario)
-      table.insert(figures[i][1], per_cpu)
-      table.insert(figures[i][2], per_second)
-    end
-  end
-  local reference = median(figures[#running][1])
-  for i, server in ipairs(running) do
-    local per_cpu = median(figures[i][1])
-    print(("%-32s %-10s %14.0f %12.0f %8.2f"):format(i == 1 and scenario.name or "", server.name, per_cpu,
-      median(figures[i][2]), per_cpu / reference))
-  end
-end
-for _, server in ipairs(running) do
-  server.process:kill("sigterm")
-  server.output:close()
-end
+os.exit(result)

@@ -1,9 +1,11 @@
-// server.mjs - the same as server.lua with node's `ws`, to compare with.
+// server.mjs - the same as server.lua with node's `ws`: echo, and a loop over the clients for what begins with "P".
 // SPDX-License-Identifier: MIT
 import { WebSocketServer } from "ws";
 
-const server = new WebSocketServer({ port: 0, host: "127.0.0.1", perMessageDeflate: false });
+const server = new WebSocketServer({ port: 0, host: "127.0.0.1", perMessageDeflate: false, maxPayload: 16 << 20 });
 server.on("connection", (socket) => {
+  // A generator that resets its connections is no news.
+  socket.on("error", () => socket.terminate());
   socket.on("message", (data, isBinary) => {
     if (data[0] !== 80) {
       socket.send(data, { binary: isBinary });
