@@ -1,10 +1,11 @@
-// bun.ts - the same as server.lua with Bun.serve: echo, and the server's own topics for what begins with "P".
+// bun.ts - the same as server.lua with Bun.serve: / echoes, /fanout is a topic of the server's own.
 // SPDX-License-Identifier: MIT
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
   fetch(request, server) {
-    return server.upgrade(request) ? undefined : new Response("a WebSocket, please\n", { status: 426 });
+    const isFanout = new URL(request.url).pathname === "/fanout";
+    return server.upgrade(request, { data: isFanout }) ? undefined : new Response("a WebSocket, please\n", { status: 426 });
   },
   websocket: {
     maxPayloadLength: 16 << 20,
@@ -14,11 +15,12 @@ const server = Bun.serve({
     sendPings: false,
     perMessageDeflate: false,
     open(socket) {
-      socket.subscribe("all");
+      if (socket.data) {
+        socket.subscribe("all");
+      }
     },
     message(socket, message) {
-      const first = typeof message === "string" ? message.charCodeAt(0) : message[0];
-      if (first === 80) {
+      if (socket.data) {
         server.publish("all", message);
       } else {
         socket.send(message);

@@ -128,7 +128,14 @@ local function publish(servers, settings, kept)
   local line = report.table { { "subscribers", 11 }, { "server", -17 }, { "publication", 11 }, { "delivery", 9 } }
   local last = math.min(most(settings, MOST_CONNECTIONS), settings.connections)
   kept.publish = grow(servers, settings, kept, steps(1, last), function(size)
-    return { name = "publish-" .. size, mode = "fanout", connections = size, depth = 1, size = PUBLICATION_BYTES }
+    return {
+      name = "publish-" .. size,
+      mode = "fanout",
+      path = "/fanout",
+      connections = size,
+      depth = 1,
+      size = PUBLICATION_BYTES,
+    }
   end, function(results, size)
     local per_cpu_second = median_of(results, function(result)
       return result.server and result.server.messages_per_cpu_second

@@ -31,7 +31,7 @@ end
 
 local function arguments_of(server, scenario, settings)
   local arguments = { table.unpack(settings.generator, 2) }
-  table.insert(arguments, ("ws://127.0.0.1:%d/"):format(server.port))
+  table.insert(arguments, ("ws://127.0.0.1:%d%s"):format(server.port, scenario.path or "/"))
   for _, name in ipairs { "mode", "connections", "depth", "size" } do
     add(arguments, name, scenario[name])
   end

@@ -1,4 +1,4 @@
--- server.lua - moonwire as it is measured: echoes what comes; what begins with "P" goes to everybody. Prints its port.
+-- server.lua - moonwire as it is measured: / echoes what comes, on /fanout it goes to everybody. Prints its port.
 -- Beside that, for the curve over the number of topics: a connection to /topics?count=N subscribes to as many, and
 -- GET /topics/publish?seconds=S publishes to them in turn, from inside, and tells what that cost.
 -- SPDX-License-Identifier: MIT
@@ -16,15 +16,19 @@ app:ws("/", {
   max_payload = MAX_PAYLOAD,
   max_backpressure = MAX_BACKPRESSURE,
   ping_interval = false,
+  message = function(ws, data, kind)
+    ws:send(data, kind)
+  end,
+})
+
+app:ws("/fanout", {
+  max_backpressure = MAX_BACKPRESSURE,
+  ping_interval = false,
   open = function(ws)
     ws:subscribe "all"
   end,
-  message = function(ws, data, kind)
-    if data:byte() == 80 then
-      app:publish("all", data, kind)
-    else
-      ws:send(data, kind)
-    end
+  message = function(_, data, kind)
+    app:publish("all", data, kind)
   end,
 })
 

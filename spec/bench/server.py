@@ -1,4 +1,4 @@
-# server.py - the same as server.lua with Python's websockets: echo, and its broadcast for what begins with "P".
+# server.py - the same as server.lua with Python's websockets: / echoes, /fanout is a broadcast.
 # SPDX-License-Identifier: MIT
 import asyncio
 import logging
@@ -10,11 +10,15 @@ logging.getLogger("asyncio").setLevel(logging.ERROR)
 clients = set()
 
 
-async def serve(socket, path=None):
-    clients.add(socket)
+async def serve(socket):
+    # Later versions know the request, earlier ones only its path.
+    path = socket.request.path if hasattr(socket, "request") else socket.path
+    is_fanout = path == "/fanout"
+    if is_fanout:
+        clients.add(socket)
     try:
         async for message in socket:
-            if message[:1] in ("P", b"P"):
+            if is_fanout:
                 websockets.broadcast(clients, message)
             else:
                 await socket.send(message)

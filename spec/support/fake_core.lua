@@ -54,7 +54,7 @@ function M.install()
     return behaviour
   end
   function core.topics()
-    local hub = { published = {}, members = {}, waiting = {} }
+    local hub = { published = {}, members = {}, when_finished_list = {} }
     function hub:publish(topic, data, kind)
       self.published[#self.published + 1] = { topic, data, kind }
       return 0
@@ -70,7 +70,7 @@ function M.install()
     end
     hub.unfinished = hub.open
     function hub:when_finished(fn)
-      self.waiting[#self.waiting + 1] = fn
+      self.when_finished_list[#self.when_finished_list + 1] = fn
     end
     function hub:leave(ws)
       for i, member in ipairs(self.members) do
@@ -79,9 +79,9 @@ function M.install()
         end
       end
       if #self.members == 0 then
-        local waiting = self.waiting
-        self.waiting = {}
-        for _, fn in ipairs(waiting) do
+        local list = self.when_finished_list
+        self.when_finished_list = {}
+        for _, fn in ipairs(list) do
           fn()
         end
       end

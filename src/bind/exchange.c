@@ -381,20 +381,13 @@ struct mw_socket *mw_exchange_take_socket(struct mw_exchange_box *box, struct mw
 void mw_exchange_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"head", exchange_head},
-        {"target", exchange_target},
-        {"opening", exchange_opening},
-        {"peer", exchange_peer},
-        {"has_body", exchange_has_body},
-        {"body", exchange_body},
-        {"write", exchange_write},
-        {"drain", exchange_drain},
-        {"finish", exchange_finish},
-        {"keep_alive", exchange_keep_alive},
-        {"on_abort", exchange_on_abort},
-        {"handshake", mw_upgrade_handshake},
-        {"accept", mw_upgrade_accept},
-        {NULL, NULL},
+        {"head", exchange_head},         {"target", exchange_target},
+        {"opening", exchange_opening},   {"peer", exchange_peer},
+        {"has_body", exchange_has_body}, {"body", exchange_body},
+        {"write", exchange_write},       {"drain", exchange_drain},
+        {"finish", exchange_finish},     {"keep_alive", exchange_keep_alive},
+        {"on_abort", exchange_on_abort}, {"handshake", mw_upgrade_handshake},
+        {"accept", mw_upgrade_accept},   {NULL, NULL},
     };
 
     luaL_newmetatable(L, EXCHANGE);

@@ -8,7 +8,7 @@
 #include "bind/server.h"
 
 struct mw_exchange_box {
-    const char *type; /* first */
+    const char *type;                  /* first */
     struct mw_http_exchange *exchange; /* NULL: over */
     struct mw_server *server;
     struct mw_waiter body;

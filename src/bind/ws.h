@@ -31,7 +31,7 @@ struct mw_ws_latest {
 extern const char mw_ws_type[];
 
 struct mw_ws {
-    const char *type; /* first */
+    const char *type;                 /* first */
     struct mw_connection *connection; /* NULL: not yet, or no more */
     struct mw_runtime *runtime;
     struct mw_route *route;     /* kept alive by a user value */

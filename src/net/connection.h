@@ -79,7 +79,7 @@ struct mw_connection {
     uint32_t message_ms;  /* when a message last came or went */
     uint8_t state;        /* enum mw_ready_state */
     bool is_client : 1;
-    bool reading : 1; /* inside the parser: flush after it */
+    bool reading : 1;      /* inside the parser: flush after it */
     bool last_of_read : 1; /* … and nothing lies behind the message that is being handled */
     bool paused : 1;
     bool choked : 1; /* the kernel refused bytes; waiting for room */

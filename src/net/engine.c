@@ -56,10 +56,16 @@ void mw_engine_end_turn(struct mw_engine *engine)
         free_closed(engine);
 }
 
-/* How long the sockets may be waited for, in milliseconds; -1: until one has something to say. */
-static int patience(const struct mw_engine *engine)
+static void look_at_clock(struct mw_engine *engine)
 {
     uv_update_time(engine->loop);
+    engine->now_ms = uv_now(engine->loop);
+}
+
+/* How long the sockets may be waited for, in milliseconds; -1: until one has something to say. */
+static int patience(struct mw_engine *engine)
+{
+    look_at_clock(engine);
     return engine->again ? 0 : uv_backend_timeout(engine->loop);
 }
 
@@ -80,7 +86,7 @@ bool mw_engine_turn(struct mw_engine *engine, bool wait)
     mw_engine_end_turn(engine);
     bool uv_is_due = false;
     int count = epoll_wait(engine->epoll_fd, batch, EVENTS_PER_BATCH, wait ? patience(engine) : 0);
-    uv_update_time(engine->loop);
+    look_at_clock(engine);
     engine->depth++;
     run_again(engine);
     for (int i = 0; i < count; i++) {
@@ -94,6 +100,7 @@ bool mw_engine_turn(struct mw_engine *engine, bool wait)
     mw_engine_end_turn(engine);
     /* 0 also when a handle was started, stopped or closed meanwhile. */
     if (uv_is_due || uv_backend_timeout(engine->loop) == 0) {
+        look_at_clock(engine);
         uv_run(engine->loop, UV_RUN_NOWAIT);
         mw_engine_end_turn(engine);
     }
@@ -111,6 +118,7 @@ static void on_check(uv_check_t *check)
 int mw_engine_init(struct mw_engine *engine, uv_loop_t *loop)
 {
     *engine = (struct mw_engine){.loop = loop};
+    engine->now_ms = uv_now(loop);
     engine->turn_tail = &engine->turn_head;
     engine->receive = malloc(MW_RECEIVE_BUFFER);
     engine->deflate_pool = mw_deflate_pool_new();

@@ -30,8 +30,9 @@ struct mw_turn_item {
 struct mw_engine {
     uv_loop_t *loop;
     int epoll_fd;
-    uv_check_t alive_handle;     /* referenced while `alive` is not 0 */
-    void (*on_turn)(void *arg);  /* called after each turn; NULL: nothing to do */
+    uint64_t now_ms;            /* of uv's loop, when it was last looked at */
+    uv_check_t alive_handle;    /* referenced while `alive` is not 0 */
+    void (*on_turn)(void *arg); /* called after each turn; NULL: nothing to do */
     void *on_turn_arg;
     unsigned depth; /* turns inside of an event's handler (a script that runs the loop there) */
     bool stopped;   /* whoever runs turns stops */
@@ -63,7 +64,7 @@ bool mw_engine_turn(struct mw_engine *engine, bool wait);
 /* Milliseconds of the loop: the one place where the sockets' code reads the time. */
 static inline uint64_t mw_engine_now_ms(const struct mw_engine *engine)
 {
-    return uv_now(engine->loop);
+    return engine->now_ms;
 }
 
 /* Runs `item` once at the end of this turn; asked again before that, it still runs once. */

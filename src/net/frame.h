@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum mw_opcode {
     MW_OPCODE_CONTINUATION = 0,
@@ -62,12 +63,9 @@ static inline bool mw_frame_parse_short(struct mw_frame *frame, const uint8_t *d
     if (len < 6 || (data[0] != (0x80 | MW_OPCODE_TEXT) && data[0] != (0x80 | MW_OPCODE_BINARY)) || data[1] < 0x80 ||
         data[1] > (0x80 | MW_CONTROL_PAYLOAD_MAX))
         return false;
-    *frame = (struct mw_frame){.length = data[1] & 0x7f,
-                               .header_len = 6,
-                               .opcode = data[0] & 0x0f,
-                               .fin = true,
-                               .masked = true,
-                               .key = {data[2], data[3], data[4], data[5]}};
+    *frame = (struct mw_frame){
+        .length = data[1] & 0x7f, .header_len = 6, .opcode = data[0] & 0x0f, .fin = true, .masked = true};
+    memcpy(frame->key, data + 2, sizeof frame->key);
     return true;
 }
 

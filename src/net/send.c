@@ -205,7 +205,8 @@ enum mw_send_result mw_connection_send(struct mw_connection *connection, const v
     /* What the peer never gets, later messages must not refer to. */
     if (!ok && compress)
         mw_deflate_forget(connection->deflate);
-    mw_buffer_free(&packed);
+    if (compress)
+        mw_buffer_free(&packed);
     return ok ? queued(connection) : MW_SEND_FULL;
 }
 
