@@ -255,9 +255,11 @@ local function wait_until_idle(app, seconds)
   end
   local task = coroutine.running()
   app.idle_waiters[task] = true
-  app.hub:when_finished(function()
-    app:check_idle()
-  end)
+  if app.hub:unfinished() > 0 then
+    app.hub:when_finished(function()
+      app:check_idle()
+    end)
+  end
   local timer = time.after(seconds, function()
     app.idle_waiters[task] = nil
     core.resume(task, false)
