@@ -145,6 +145,7 @@ describe("a handler of a socket", function()
   it("may end others that have bytes to be read, and the rest is still heard", function()
     local sockets, release = {}, {}
     serve {
+      ping_interval = false,
       max_payload = 200,
       max_backpressure = 1000,
       open = function(ws)
