@@ -252,7 +252,7 @@ it("garbage does not grow to a multiple of what lives", function()
       local _ = ("g"):rep(16384) .. i
       peak = math.max(peak, collectgarbage "count")
     end
-    print(peak < 2.5 * lives + 9 * 1024, #keep)
+    print(peak < 2.5 * lives + 3 * 1024, #keep)
   ]]
   assert.same({ 0, "", "true\t2000" }, { result.code, result.stderr, result.stdout })
 end)

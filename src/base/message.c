@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-/* Enough for a turn in which a thousand connections answer; more goes back to malloc. */
-enum { POOL_MAX = 1024, BLOCK_CAP = MW_MESSAGE_BLOCK - sizeof(struct mw_message) };
+/* A megabyte that is at hand; more goes back to malloc. */
+enum { POOL_MAX = 256, BLOCK_CAP = MW_MESSAGE_BLOCK - sizeof(struct mw_message) };
 
 struct mw_message *mw_message_new(struct mw_message_pool *pool, size_t cap)
 {

@@ -5,7 +5,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
-enum { BALLAST_KIB = 8 * 1024, PAUSE = 200, STEP = 400 };
+enum { BALLAST_KIB = 1024, PAUSE = 200, STEP = 400 };
 
 /* collectgarbage(option, …) without the ballast; upvalue 1 is Lua's own. */
 static int collect(lua_State *L)

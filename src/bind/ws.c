@@ -444,4 +444,6 @@ void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint
     /* Whoever comes while the process ends is sent away like all others. */
     if (ws->connection == connection && ws->runtime->stopping)
         mw_connection_close(connection, MW_CLOSE_GOING_AWAY, NULL, 0);
+    if (ws->connection == connection)
+        mw_connection_write_now(connection);
 }

@@ -115,6 +115,9 @@ struct mw_connection *mw_connection_new(struct mw_socket *socket, bool is_client
                                         const struct mw_connection_events *events, void *owner);
 /* Queues bytes that go before the first frame: the server's 101. */
 void mw_connection_preface(struct mw_connection *connection, const void *data, size_t len);
+/* Writes what is queued before the turn ends. For the 101, which waits for nothing: when hundreds connect in one turn, its
+ * memory is taken again at once. */
+void mw_connection_write_now(struct mw_connection *connection);
 /* Starts reading: first `early`, then the socket. Call it after the owner's open handler ran. */
 void mw_connection_start(struct mw_connection *connection, const uint8_t *early, size_t len);
 

@@ -137,6 +137,12 @@ static bool enqueue(struct mw_connection *connection, enum mw_opcode opcode, boo
     return true;
 }
 
+void mw_connection_write_now(struct mw_connection *connection)
+{
+    if (connection->state == MW_OPEN)
+        write_out(connection);
+}
+
 /* Whether `len` more bytes fit. A reader that only seems slow because nothing was written yet in this turn gets its bytes
  * first. Under policy close a full queue is the end of the connection. */
 static bool fits(struct mw_connection *connection, size_t len)
