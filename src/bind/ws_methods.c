@@ -93,9 +93,11 @@ static int ws_send(lua_State *L)
 {
     struct mw_ws *ws = self(L);
     size_t len;
-    const char *data = luaL_checklstring(L, 2, &len);
-    bool text = mw_kind_check(L, 3, data, len);
+    const char *data = lua_tolstring(L, 2, &len);
 
+    if (!data)
+        data = luaL_checklstring(L, 2, &len); /* which says what is wrong */
+    bool text = mw_kind_check(L, 3, data, len);
     if (!ws->connection || ws->connection->state != MW_OPEN)
         return unsent(L, ws);
     return sent(L, ws, mw_connection_send(ws->connection, data, len, text));

@@ -73,6 +73,13 @@ static inline bool mw_frame_parse_short(struct mw_frame *frame, const uint8_t *d
  * NULL for unmasked. */
 size_t mw_frame_write(uint8_t *out, enum mw_opcode opcode, bool fin, bool rsv1, uint64_t length, const uint8_t *key);
 
+/* The same for an unmasked frame of at most 125 bytes, whose header has two. */
+static inline void mw_frame_write_short(uint8_t *out, enum mw_opcode opcode, bool rsv1, size_t length)
+{
+    out[0] = (uint8_t)(0x80 | (rsv1 ? 0x40 : 0) | (int)opcode);
+    out[1] = (uint8_t)length;
+}
+
 /* True for codes that may be sent in a Close frame: RFC 6455 §7.4 and the IANA registry (1000-1003,
  * 1007-1014, 3000-4999). */
 bool mw_close_code_valid(unsigned code);

@@ -120,14 +120,18 @@ static bool enqueue(struct mw_connection *connection, enum mw_opcode opcode, boo
         uint8_t header[MW_FRAME_HEADER_MAX];
         return write_through(connection, header, mw_frame_write(header, opcode, true, rsv1, len, NULL), data, len);
     }
-    size_t header = mw_frame_header_len(len, connection->is_client);
+    bool is_short = len <= MW_CONTROL_PAYLOAD_MAX && !connection->is_client;
+    size_t header = is_short ? 2 : mw_frame_header_len(len, connection->is_client);
     uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, header + len);
 
     if (!out)
         return false;
     if (connection->is_client)
         RAND_bytes(key, sizeof key);
-    mw_frame_write(out, opcode, true, rsv1, len, connection->is_client ? key : NULL);
+    if (is_short)
+        mw_frame_write_short(out, opcode, rsv1, len);
+    else
+        mw_frame_write(out, opcode, true, rsv1, len, connection->is_client ? key : NULL);
     if (len)
         memcpy(out + header, data, len);
     if (connection->is_client)
