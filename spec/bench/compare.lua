@@ -8,13 +8,14 @@ local scenarios = require "spec.bench.scenarios"
 
 local M = {}
 
+local function of_server(field)
+  return function(result)
+    return result.server and result.server[field]
+  end
+end
+
 -- The figures of one server in one scenario.
 local function row_of(scenario, server, results)
-  local function of_server(field)
-    return function(result)
-      return result.server and result.server[field]
-    end
-  end
   local memory = report.spread(results, of_server "memory_kib")
   local row = {
     scenario = scenario.name,
@@ -32,19 +33,23 @@ local function row_of(scenario, server, results)
   return row
 end
 
--- What a connection takes is better when it is less: that ratio is turned round.
-local function add_ratios(rows, reference)
-  local base
-  for _, row in ipairs(rows) do
-    base = row.server == reference and row or base
-  end
-  for _, row in ipairs(rows) do
-    if row.bytes_per_connection and base.bytes_per_connection and row.bytes_per_connection.median > 0 then
-      row.ratio = base.bytes_per_connection.median / row.bytes_per_connection.median
-    elseif row.per_cpu_second and base.per_cpu_second and base.per_cpu_second.median > 0 then
-      row.ratio = row.per_cpu_second.median / base.per_cpu_second.median
+-- The median of what each round says by itself: the two runs that are compared lie seconds apart, the medians of all rounds
+-- may lie minutes apart, and a machine does not stay the same for so long. What a connection takes is better when it is less:
+-- that ratio is turned round.
+local function ratio(scenario, results, base)
+  local is_idle = scenario.mode == "idle"
+  local find = of_server(is_idle and "bytes_per_connection" or "messages_per_cpu_second")
+  local ratios = {}
+  for i = 1, math.min(#results, #base) do
+    local own, other = find(results[i]), find(base[i])
+    if own and other and own > 0 and other > 0 then
+      table.insert(ratios, is_idle and other / own or own / other)
     end
   end
+  local spread = report.spread(ratios, function(value)
+    return value
+  end)
+  return spread and spread.median
 end
 
 local COLUMNS = {
@@ -80,12 +85,12 @@ local function run_scenario(scenario, servers, settings, kept)
   local rows = {}
   for i, server in ipairs(servers) do
     rows[i] = row_of(scenario, server, results[server.name])
+    rows[i].ratio = ratio(scenario, results[server.name], results[kept.reference] or {})
     local message = failures[server.name]
     if message then
       table.insert(kept.failures, { scenario = scenario.name, server = server.name, message = message })
     end
   end
-  add_ratios(rows, kept.reference)
   table.move(rows, 1, #rows, #kept.rows + 1, kept.rows)
   return rows, failures
 end

@@ -18,8 +18,8 @@ local uv = require "luv"
 local USAGE = [[
 usage: moonwire spec/bench/run.lua [growth] [options]; make bench takes the same as variables, in capitals: ROUNDS=9
   --scenario NAME[,NAME...]  only these: %s
-  --rounds N                 turns of each server, of which the median counts (5; growth: 3)
-  --seconds S                of each turn (2)
+  --rounds N                 turns of each server, of which the median counts (9; growth: 3)
+  --seconds S                of each turn (1)
   --peers NAME[,NAME...]     beside moonwire, instead of all that are there: %s; or none
   --peer "NAME=COMMAND"      one more server, whose command has %%d for the port; may be repeated
   --reference NAME           what ratios refer to (the first peer that is there)
@@ -29,7 +29,7 @@ usage: moonwire spec/bench/run.lua [growth] [options]; make bench takes the same
   --out DIRECTORY            of the SVG files (docs)
   --generator COMMAND        makes the load instead of `moonwire bench`, and takes its options]]
 
-local DEFAULTS = { seconds = 2, out = root .. "/docs" }
+local DEFAULTS = { seconds = 1, out = root .. "/docs" }
 local NAMES = {
   "scenario", "rounds", "seconds", "peers", "peer", "reference", "json", "growth", "largest", "out", "generator",
 }
@@ -121,7 +121,7 @@ local function settings_of(given)
     chosen[name] = true
   end
   return {
-    rounds = given.rounds and number_of(given.rounds, "rounds", true) or given.growth and 3 or 5,
+    rounds = given.rounds and number_of(given.rounds, "rounds", true) or given.growth and 3 or 9,
     seconds = given.seconds and number_of(given.seconds, "seconds") or DEFAULTS.seconds,
     largest = given.largest and number_of(given.largest, "largest", true),
     out = given.out or DEFAULTS.out,
