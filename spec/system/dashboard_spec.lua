@@ -258,6 +258,8 @@ describe("the dashboard example", function()
   it("tells a window that stalled the present, and not what it missed", function()
     dashboard, data = start(0.001)
     local slow = visitor.connect(dashboard.port)
+    -- Or the kernel holds megabytes, which are thousands of pushes.
+    slow.socket:recv_buffer_size(1 << 16)
     slow:upgrade "/"
     local watcher = dashboard:visit "/"
     for _, name in ipairs(NAMES) do
