@@ -113,6 +113,15 @@ local function words(text)
   return list
 end
 
+-- Files are written after minutes of work: that they can be is seen before it.
+local function directory_of(path)
+  local found = uv.fs_stat(path)
+  if not found or found.type ~= "directory" then
+    fail(2, "--out: %s is not a directory that is there", path)
+  end
+  return path
+end
+
 local function settings_of(given)
   local cores = process.cores()
   local can_pin = #cores > 1 and process.find "taskset"
@@ -124,7 +133,7 @@ local function settings_of(given)
     rounds = given.rounds and number_of(given.rounds, "rounds", true) or given.growth and 3 or 9,
     seconds = given.seconds and number_of(given.seconds, "seconds") or DEFAULTS.seconds,
     largest = given.largest and number_of(given.largest, "largest", true),
-    out = given.out or DEFAULTS.out,
+    out = directory_of(given.out or DEFAULTS.out),
     generator = given.generator and words(given.generator) or { uv.exepath(), "bench" },
     server_core = can_pin and cores[1] or nil,
     load_core = can_pin and cores[2] or nil,

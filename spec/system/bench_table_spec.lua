@@ -297,6 +297,9 @@ describe("make bench", function()
   for name, case in pairs {
     ["an unknown option"] = { { "--speed", "9" }, "unknown option --speed; --help lists them" },
     ["an unknown scenario"] = { { "--scenario", "echo-1,echo" }, "--scenario: there is no echo; there are echo-1, echo-64," },
+    ["a directory that is not there"] = {
+      { "--out", "/nonexistent" }, "--out: /nonexistent is not a directory that is there",
+    },
     ["an unknown peer"] = { { "--peers", "nonsuch" }, "--peers: there is no nonsuch; there are bun, node-ws," },
     ["a command without a port"] = { { "--peers", "none", "--peer", "a=b" }, "--peer: \"a=b\" is not of the form name=command" },
     ["half a round"] = { { "--rounds", "1.5" }, "--rounds: 1.5 is no positive integer" },
