@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-/* A megabyte that is at hand; more goes back to malloc. */
-enum { POOL_MAX = 256, BLOCK_CAP = MW_MESSAGE_BLOCK - sizeof(struct mw_message) };
+/* Enough for a turn with publications to a thousand topics, each of which opens a block; more goes back to malloc. */
+enum { POOL_MAX = 1024, BLOCK_CAP = MW_MESSAGE_BLOCK - sizeof(struct mw_message) };
 
 struct mw_message *mw_message_new(struct mw_message_pool *pool, size_t cap)
 {
