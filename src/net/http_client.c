@@ -156,6 +156,9 @@ static void on_readable(void *owner)
 
     if (client->state != AWAIT_HEAD && client->state != BODY)
         return;
+    /* A hang-up, while the script still has pieces in hand: it learns of it when it wants more than there is. */
+    if (!client->socket->reading)
+        return;
     if (!mw_buffer_reserve(&client->in, READ_SIZE)) {
         fail(client, "memory", "out of memory");
         return;
