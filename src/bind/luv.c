@@ -99,8 +99,8 @@ static int close_handles(lua_State *L)
 }
 
 /* uv.run([mode]): "default" runs until nothing is left or uv.stop() was called, "once" waits for one turn, "nowait" doesn't
- * wait. uv alone would not hear what sockets have to say. Not in a socket's handler: the message in hand, and what was read
- * behind it, belong to the turn that called it. */
+ * wait. uv alone would not hear what sockets have to say. Not in what a socket's event has called: the message in hand, and what
+ * was read behind it, belong to the turn that goes on there. */
 static int run(lua_State *L)
 {
     static const char *const modes[] = {"default", "once", "nowait", NULL};
@@ -109,7 +109,7 @@ static int run(lua_State *L)
     bool goes_on;
 
     if (runtime->engine->depth)
-        return luaL_error(L, "uv.run can't be called in a handler: the loop runs already");
+        return luaL_error(L, "uv.run can't be called in a handler, nor after waiting for one: the loop runs already");
     do {
         goes_on = mw_engine_turn(runtime->engine, mode != 2);
     } while (mode == 0 && goes_on && !runtime->run_stopped);

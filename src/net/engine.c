@@ -43,6 +43,7 @@ static void run_again(struct mw_engine *engine)
 
 void mw_engine_end_turn(struct mw_engine *engine)
 {
+    engine->depth++;
     while (engine->turn_head) {
         struct mw_turn_item *item = engine->turn_head;
         engine->turn_head = item->next;
@@ -51,6 +52,7 @@ void mw_engine_end_turn(struct mw_engine *engine)
         item->queued = false;
         item->run(item);
     }
+    engine->depth--;
     /* Inside of an event's handler other events of the same batch are still to come, and may name what was closed. */
     if (!engine->depth)
         free_closed(engine);

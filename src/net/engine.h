@@ -34,7 +34,7 @@ struct mw_engine {
     uv_check_t alive_handle;    /* referenced while `alive` is not 0 */
     void (*on_turn)(void *arg); /* called after each turn; NULL: nothing to do */
     void *on_turn_arg;
-    unsigned depth; /* turns inside of an event's handler (a script that runs the loop there) */
+    unsigned depth; /* not 0 while sockets' events are handled or turns ended: what they hold must not be freed */
     bool stopped;   /* whoever runs turns stops */
     struct mw_wheel wheel;
     struct mw_message_pool pool;
