@@ -123,6 +123,41 @@ describe("a handler of a socket", function()
     end
   end)
 
+  it("keeps large messages and publications in their order, for who reads and for who doesn't", function()
+    local large = ("L"):rep(100000)
+    serve {
+      max_backpressure = 16 << 20,
+      open = function(ws)
+        ws:subscribe "news"
+      end,
+      message = function(ws)
+        for i = 1, 30 do
+          app:publish("news", "before " .. i)
+          ws:send(large, "binary")
+          app:publish("news", "behind " .. i)
+          app:publish("news", "and " .. i)
+          ws:send("small " .. i)
+        end
+        inbox:put "sent"
+      end,
+    }
+    local speaker, listener = open(), open()
+    speaker:pause()
+    speaker:send(TEXT, "go")
+    inbox:take "sent"
+    speaker:resume()
+    for i = 1, 30 do
+      assert.equal("before " .. i, speaker:message())
+      assert.is_true(speaker:message() == large)
+      for _, word in ipairs { "behind ", "and ", "small " } do
+        assert.equal(word .. i, speaker:message())
+      end
+      for _, word in ipairs { "before ", "behind ", "and " } do
+        assert.equal(word .. i, listener:message())
+      end
+    end
+  end)
+
   it("sends a large message whole to who reads it late", function()
     serve {
       max_backpressure = 64 << 20,
