@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "bind/allocator.h"
 #include "bind/collector.h"
 #include "bind/core.h"
+#include "bind/coroutine.h"
+#include "bind/guard.h"
 #include "bind/luv.h"
+#include "bind/memory.h"
 #include "bind/server.h"
 #include "bind/task.h"
 #include "bind/ws.h"
@@ -28,7 +30,7 @@ enum { PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000 };
 struct process {
     struct mw_runtime runtime;
     struct mw_engine engine;
-    struct mw_allocator allocator;
+    struct mw_memory memory;
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
@@ -97,6 +99,7 @@ static int open_lua(lua_State *L)
 
     luaL_openlibs(L);
     mw_collector_open(L);
+    mw_coroutine_open(L);
     set_package_path(L);
     set_arg(L, process->options);
     mw_luv_open(L, &process->loop);
@@ -292,7 +295,8 @@ static int shut_down(struct process *process)
         }
         lua_close(runtime->lua);
     }
-    mw_allocator_free(&process->allocator);
+    mw_guard_stop(runtime->guard);
+    mw_allocator_free(&process->memory.allocator);
     mw_task_close(runtime);
     close_handles(process);
     mw_engine_close(&process->engine);
@@ -341,7 +345,8 @@ static bool boot(struct process *process)
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->drain);
-    lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->allocator);
+    mw_memory_init(&process->memory, runtime, process->options->memory_limit);
+    lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->memory.allocator);
     if (!L) {
         mw_log(MW_LOG_ERROR, "not enough memory for Lua");
         return false;
@@ -357,6 +362,16 @@ static bool boot(struct process *process)
     return true;
 }
 
+static void start_guard(struct process *process)
+{
+    struct mw_guard_limits limits = {
+        .warning_ms = process->options->handler_warning_ms,
+        .limit_ms = process->options->handler_limit_ms,
+        .is_supervised = process->options->supervise,
+    };
+    process->runtime.guard = mw_guard_start(&process->runtime, &limits);
+}
+
 int mw_runtime_run(const struct mw_runtime_options *options)
 {
     struct process *process = calloc(1, sizeof *process);
@@ -370,7 +385,8 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     }
     struct mw_runtime *runtime = &process->runtime;
     if (load_main(runtime->lua, options)) {
-        mw_task_spawn(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
+        start_guard(process);
+        mw_task_spawn_main(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
         while (!process->engine.stopped && mw_engine_turn(&process->engine, true))
             ;
     } else {
