@@ -242,7 +242,7 @@ struct mw_listener *mw_listener_open(struct mw_engine *engine, const struct mw_l
     getrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur <= options->reserved_descriptors) {
         *error = EMFILE;
-        snprintf(why, size, "reserved_descriptors = %u leaves none of this process's %llu (ulimit -n)",
+        snprintf(why, size, "reserved_descriptors = %u leaves none of this process's %llu descriptors (ulimit -n)",
                  options->reserved_descriptors, (unsigned long long)limit.rlim_cur);
         free(listener);
         return NULL;
