@@ -4,6 +4,8 @@
 local async = require "spec.support.async"
 local limits = require "spec.support.limits"
 local moonwire = require "moonwire"
+local tls = require "spec.support.tls"
+local uv = require "luv"
 local visitor = require "spec.support.visitor"
 
 after_each(limits.finish)
@@ -44,6 +46,20 @@ describe("a request's", function()
     assert.equal(200, status_of(head_of(300) .. head_of(300)))
   end)
 
+  it("line: 8 KiB", function()
+    local app = moonwire.app()
+    app:get("/", function(_, res)
+      res:send "fine"
+    end)
+    port = limits.serve(app)
+    local function line_of(bytes)
+      local line = "GET /?%s HTTP/1.1"
+      return line:format(("x"):rep(bytes - #line + 2)) .. "\r\nHost: x\r\n\r\n"
+    end
+    assert.equal(200, status_of(line_of(8192)))
+    assert.equal(414, status_of(line_of(8193)))
+  end)
+
   it("headers: max_headers", function()
     local function with(count)
       return "GET / HTTP/1.1\r\nHost: x\r\n" .. ("X: y\r\n"):rep(count - 1) .. "\r\n"
@@ -68,6 +84,160 @@ describe("a request's", function()
       assert.equal(413, post("/large", 21, is_chunked))
     end
     assert.equal(413, status_of "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999999\r\n\r\n")
+    -- Refused on the announced length, before any of it came.
+    assert.equal(413, status_of "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
   end)
 end)
 
+
+-- The same from two visitors, one of a port with a short limit and one of a port with a long one: when the first has been
+-- refused, the other is still waited for, and served when it goes on.
+describe("a visitor who stops is given as long as", function()
+  local SHORT, LONG = 0.05, 60
+  local GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+  local POST = "POST / HTTP/1.1\r\nHost: x\r\n"
+
+  local function serve_both(changes)
+    local app = moonwire.app { min_body_rate = 1 << 20, keep_alive_timeout = LONG }
+    app:get("/", function(_, res)
+      res:send "fine"
+    end)
+    app:post("/", function(_, res)
+      res:send "fine"
+    end)
+    local ports = {}
+    for i, seconds in ipairs { SHORT, LONG } do
+      local settings = {}
+      for name, value in pairs(changes) do
+        settings[name] = value == "limit" and seconds or value
+      end
+      ports[i] = limits.serve(app, settings)
+    end
+    return ports[1], ports[2]
+  end
+
+  for _, case in ipairs {
+    { "head_timeout, before it says anything", "head_timeout", "", GET },
+    { "head_timeout, inside of a head", "head_timeout", GET:sub(1, -2), "\n", refused = 408 },
+    { "head_timeout, inside of the next head", "head_timeout", GET .. "G", GET:sub(2), refused = 408, before = 1 },
+    { "body_timeout, inside of a body", "body_timeout", POST .. "Content-Length: 5\r\n\r\nHell", "o", refused = 408 },
+    { "body_timeout, inside of a chunk", "body_timeout", POST .. "Transfer-Encoding: chunked\r\n\r\n5\r\nHe",
+      "llo\r\n0\r\n\r\n", refused = 408 },
+    { "body_timeout, before the last chunk", "body_timeout", POST .. "Transfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n",
+      "0\r\n\r\n", refused = 408 },
+    { "keep_alive_timeout, between two requests", "keep_alive_timeout", GET, GET, before = 1 },
+  } do
+    it(case[1], function()
+      local short_port, long_port = serve_both { [case[2]] = "limit" }
+      local short, long = visitor.connect(short_port), visitor.connect(long_port)
+      for _, each in ipairs { long, short } do
+        each:write(case[3])
+        for _ = 1, case.before or 0 do
+          assert.equal(200, (each:response()))
+        end
+      end
+      if case.refused then
+        assert.equal(case.refused, (short:response()))
+      end
+      assert.equal("", short:expect_end())
+      assert.same({ false, "" }, { long.is_ended, long.received })
+      long:write(case[4])
+      local status, body = long:response()
+      assert.same({ 200, "fine" }, { status, body })
+    end)
+  end
+
+  it("head_timeout, while `upgrade` decides: 503", function()
+    local doors = {}
+    local app = moonwire.app()
+    app:ws("/", {
+      upgrade = function()
+        table.insert(doors, (coroutine.running()))
+        coroutine.yield()
+      end,
+    })
+    local short = visitor.connect(limits.serve(app, { head_timeout = SHORT }))
+    local long = visitor.connect(limits.serve(app, { head_timeout = LONG }))
+    long:write(visitor.opening())
+    short:write(visitor.opening())
+    assert.equal(503, (short:response()))
+    short:expect_end()
+    assert.same({ false, "" }, { long.is_ended, long.received })
+    for _, door in ipairs(doors) do
+      require("moonwire.core").resume(door)
+    end
+    long:expect "^HTTP/1%.1 101"
+  end)
+
+  -- Passes on what comes, of the first client's words only so many bytes until it is let go.
+  local function relay(port, first_bytes)
+    local self = { kept = "", passed = 0 }
+    local server, client, onward = uv.new_tcp(), uv.new_tcp(), uv.new_tcp()
+    assert(server:bind("127.0.0.1", 0))
+    local function pass(bytes)
+      local now = self.is_open and bytes or bytes:sub(1, math.max(0, first_bytes - self.passed))
+      self.passed = self.passed + #now
+      self.kept = self.kept .. bytes:sub(#now + 1)
+      onward:write(now)
+    end
+    local function close()
+      for _, handle in ipairs { server, client, onward } do
+        if not handle:is_closing() then
+          handle:close()
+        end
+      end
+    end
+    assert(server:listen(1, function()
+      server:accept(client)
+      onward:connect("127.0.0.1", port, function()
+        onward:read_start(function(_, bytes)
+          if bytes then
+            client:write(bytes)
+          else
+            self.is_ended = true
+            close()
+            async.wake()
+          end
+        end)
+        client:read_start(function(_, bytes)
+          if bytes then
+            pass(bytes)
+          else
+            close()
+          end
+        end)
+      end)
+    end))
+    function self.open()
+      self.is_open = true
+      onward:write(self.kept)
+    end
+    self.port = server:getsockname().port
+    return self
+  end
+
+  it("head_timeout, inside of a TLS handshake", function()
+    local files = tls.files()
+    local short_port, long_port = serve_both { head_timeout = "limit", tls = { cert = files.cert, key = files.key } }
+    local short, long = relay(short_port, 40), relay(long_port, 40)
+    local answers = async.mailbox()
+    for name, each in pairs { short = short, long = long } do
+      moonwire.spawn(function()
+        local answer, _, code = moonwire.fetch("https://localhost:" .. each.port, { tls = { ca = files.ca } })
+        answers:put(name, answer and answer.body or code)
+      end)
+    end
+    assert.same({ "short", "tls" }, { answers:take() })
+    assert.same({ true, nil, 40 }, { short.is_ended, long.is_ended, long.passed })
+    long.open()
+    assert.same({ "long", "fine" }, { answers:take() })
+  end)
+
+  it("head_timeout, before a TLS handshake begins", function()
+    local files = tls.files()
+    local short_port, long_port = serve_both { head_timeout = "limit", tls = { cert = files.cert, key = files.key } }
+    local short, long = visitor.connect(short_port), visitor.connect(long_port)
+    assert.equal("", short:expect_end())
+    assert.is_false(long.is_ended)
+  end)
+end)

@@ -122,6 +122,20 @@ it("close_timeout: who does not answer a close is cut off, sooner where less is 
   end
 end)
 
+it("close_timeout: who answers in time has closed as he should", function()
+  local port, inbox = limits.serve_ws {
+    close_timeout = 5,
+    open = function(ws)
+      ws:close(4000, "bye")
+    end,
+  }
+  local ws = limits.open(port)
+  assert.equal(4000, (ws:expect_close()))
+  ws:send_close(4000, "bye")
+  assert.same({ 4000, "bye" }, { select(2, inbox:take "close") })
+  ws:expect_end()
+end)
+
 describe("write_timeout", function()
   -- More than the kernel keeps.
   local function send_much(ws)
@@ -131,7 +145,12 @@ describe("write_timeout", function()
   end
 
   it("cuts off who takes no bytes", function()
-    local port, inbox = limits.serve_ws { write_timeout = 0.1, ping_interval = false, max_backpressure = 1 << 25, open = send_much }
+    local port, inbox = limits.serve_ws {
+      write_timeout = 0.1,
+      ping_interval = false,
+      max_backpressure = 1 << 25,
+      open = send_much,
+    }
     local ws = visitor.connect(port)
     ws:write(visitor.opening())
     ws:pause()
