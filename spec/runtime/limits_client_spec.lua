@@ -92,7 +92,7 @@ describe("moonwire.connect", function()
   end)
 
   it("max_backpressure", function()
-    local peer, inbox, ws = connect { max_backpressure = 1 << 20, write_timeout = 60 }
+    local peer, inbox, ws = connect { max_backpressure = 1 << 20, write_timeout = 60, close_timeout = 0.05 }
     peer.handle:read_stop()
     local piece, count = ("x"):rep(1 << 16), 0
     while ws:send(piece) do
