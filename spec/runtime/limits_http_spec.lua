@@ -4,8 +4,8 @@
 local async = require "spec.support.async"
 local limits = require "spec.support.limits"
 local moonwire = require "moonwire"
+local relay = require "spec.support.relay"
 local tls = require "spec.support.tls"
-local uv = require "luv"
 local visitor = require "spec.support.visitor"
 
 after_each(limits.finish)
@@ -169,57 +169,10 @@ describe("a visitor who stops is given as long as", function()
     long:expect "^HTTP/1%.1 101"
   end)
 
-  -- Passes on what comes, of the first client's words only so many bytes until it is let go.
-  local function relay(port, first_bytes)
-    local self = { kept = "", passed = 0 }
-    local server, client, onward = uv.new_tcp(), uv.new_tcp(), uv.new_tcp()
-    assert(server:bind("127.0.0.1", 0))
-    local function pass(bytes)
-      local now = self.is_open and bytes or bytes:sub(1, math.max(0, first_bytes - self.passed))
-      self.passed = self.passed + #now
-      self.kept = self.kept .. bytes:sub(#now + 1)
-      onward:write(now)
-    end
-    local function close()
-      for _, handle in ipairs { server, client, onward } do
-        if not handle:is_closing() then
-          handle:close()
-        end
-      end
-    end
-    assert(server:listen(1, function()
-      server:accept(client)
-      onward:connect("127.0.0.1", port, function()
-        onward:read_start(function(_, bytes)
-          if bytes then
-            client:write(bytes)
-          else
-            self.is_ended = true
-            close()
-            async.wake()
-          end
-        end)
-        client:read_start(function(_, bytes)
-          if bytes then
-            pass(bytes)
-          else
-            close()
-          end
-        end)
-      end)
-    end))
-    function self.open()
-      self.is_open = true
-      onward:write(self.kept)
-    end
-    self.port = server:getsockname().port
-    return self
-  end
-
   it("head_timeout, inside of a TLS handshake", function()
     local files = tls.files()
     local short_port, long_port = serve_both { head_timeout = "limit", tls = { cert = files.cert, key = files.key } }
-    local short, long = relay(short_port, 40), relay(long_port, 40)
+    local short, long = relay.start(short_port, { up = 40 }), relay.start(long_port, { up = 40 })
     local answers = async.mailbox()
     for name, each in pairs { short = short, long = long } do
       moonwire.spawn(function()
@@ -228,8 +181,8 @@ describe("a visitor who stops is given as long as", function()
       end)
     end
     assert.same({ "short", "tls" }, { answers:take() })
-    assert.same({ true, nil, 40 }, { short.is_ended, long.is_ended, long.passed })
-    long.open()
+    assert.same({ true, false, 40 }, { short.is_ended, long.is_ended, long.up })
+    long:open()
     assert.same({ "long", "fine" }, { answers:take() })
   end)
 

@@ -39,7 +39,7 @@ function M.ask(place)
   return (assert(json.decode(body)))
 end
 
----Ask until so many connections are left, besides the one that asks.
+---Ask until so many connections are left, besides the one that asks, and every other WebSocket has had its close.
 ---@param place integer|string
 ---@param connections integer
 ---@return table told
@@ -51,7 +51,7 @@ function M.wait_for(place, connections)
     if os.time() > deadline then
       error(("waited %d s for %d connections; there are %d"):format(async.GUARD, connections, told.connections - 1), 2)
     end
-  until told.connections == connections + 1
+  until told.connections == connections + 1 and told.websockets <= connections
   return told
 end
 
