@@ -29,6 +29,7 @@ local LIMITS = {
   write_timeout = options.seconds(0.001),
   max_connections = options.integer(0),
   max_per_address = options.integer(0),
+  max_connects_per_address = options.integer(0),
 }
 
 local function with_limits(schema)
@@ -49,6 +50,7 @@ local LISTEN_OPTIONS = with_limits {
   end,
   path = options.string,
   backlog = options.integer(1, 65535),
+  reserved_descriptors = options.integer(0, 1 << 20),
   tls = options.group { cert = options.string, key = options.string },
 }
 local CLOSE_OPTIONS = {

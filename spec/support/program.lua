@@ -63,14 +63,20 @@ function M.spawn(arguments, options)
   return peer.spawn(options and options.command or M.binary, arguments, options)
 end
 
+---Write a script, given as text, to be started in a way of one's own; it finds what those of `start` do.
+---@param script string
+---@return string path
+function M.script(script)
+  return M.write(PRELUDE .. script)
+end
+
 ---Start a script, given as text, which finds `moonwire`, `uv`, `tell(event, fields)`, `serve(app, options)` and
 ---`next_order()` (waits for a word on standard input, and then closes it).
 ---@param script string
 ---@param arguments? string[]
 ---@return spec.Peer
 function M.start(script, arguments)
-  local path = M.write(PRELUDE .. script)
-  return M.spawn({ path, table.unpack(arguments or {}) })
+  return M.spawn({ M.script(script), table.unpack(arguments or {}) })
 end
 
 ---Wait until a process has ended.

@@ -103,10 +103,16 @@ static void read_listener(lua_State *L, struct mw_listener_options *options)
     if (options->port > 65535)
         luaL_error(L, "option 'port': a number from 0 to 65535 expected");
     options->backlog = (int)mw_option_integer(L, 1, "backlog", 1024);
+    options->reserved_descriptors = (unsigned)mw_option_integer(L, 1, "reserved_descriptors", 64);
     options->admission.total = (size_t)mw_option_integer(L, 1, "max_connections", 10000);
     options->admission.loopback_too = lua_getfield(L, 1, "max_per_address") != LUA_TNIL;
     lua_pop(L, 1);
     options->admission.per_address = (size_t)mw_option_integer(L, 1, "max_per_address", 256);
+    options->admission.loopback_connects_too = lua_getfield(L, 1, "max_connects_per_address") != LUA_TNIL;
+    lua_pop(L, 1);
+    /* Where addresses don't count, behind a proxy on another machine, they don't count here either. */
+    options->admission.connects_per_address =
+        (size_t)mw_option_integer(L, 1, "max_connects_per_address", options->admission.per_address ? 256 : 0);
 }
 
 static int refused(lua_State *L, const char *message, const char *code)

@@ -14,6 +14,7 @@
 ---@field write_timeout? number a client may take nothing of an answer; 10. Past it: dropped
 ---@field max_connections? integer of the process; 10000, 0 for no limit. Past it: 503
 ---@field max_per_address? integer 256, 0 for no limit; clients on this machine count only if it is given. Past it: closed
+---@field max_connects_per_address? integer within a second; 256, 0 for no limit. As `max_per_address`, and off with it
 
 ---@class moonwire.AppOptions: moonwire.Limits
 ---@field max_body? integer of a request's body; 1048576. Past it: 413, before the handler runs
@@ -190,6 +191,7 @@ function App:static(prefix, directory, options) end
 ---@field port? integer|string 0 takes any free one; a string of digits, as from `arg`, will do
 ---@field path? string a Unix socket, instead of host and port
 ---@field backlog? integer connections the kernel keeps until they are accepted; 1024
+---@field reserved_descriptors? integer kept for files and clients; 64. Past it: no accepting for 100 ms, and a log line
 ---@field tls? moonwire.ListenTlsOptions TLS 1.2 or newer, ALPN http/1.1
 
 ---@class moonwire.Listener
