@@ -210,8 +210,10 @@ bool mw_tls_stamp_take(struct mw_tls_stamp *stamp, const char *file)
         now.device = info.st_dev;
         now.inode = info.st_ino;
         now.size = info.st_size;
-        now.written = info.st_mtim;
-        now.changed = info.st_ctim;
+        now.written_s = info.st_mtim.tv_sec;
+        now.written_ns = info.st_mtim.tv_nsec;
+        now.changed_s = info.st_ctim.tv_sec;
+        now.changed_ns = info.st_ctim.tv_nsec;
     }
     bool differs = memcmp(stamp, &now, sizeof now) != 0;
     memcpy(stamp, &now, sizeof now);

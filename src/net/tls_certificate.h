@@ -34,8 +34,10 @@ struct mw_tls_stamp {
     dev_t device;
     ino_t inode;
     off_t size;
-    struct timespec written;
-    struct timespec changed;
+    time_t written_s;
+    time_t changed_s;
+    long written_ns;
+    long changed_ns;
 };
 
 /* Takes the stamp of a file (all zero: there is none). True when it is another one than before. */
