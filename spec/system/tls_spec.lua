@@ -104,13 +104,17 @@ describe("what is negotiated", function()
   end)
 
   it("has forward secrecy and authenticated encryption in TLS 1.2", function()
-    for _, cipher in ipairs { "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305" } do
+    for _, cipher in ipairs {
+      "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305",
+    } do
       local answer = get(port, { version = "1.2", ciphers = cipher })
       assert.same({ "got", cipher }, { answer.event, answer.cipher })
       assert.equal(json.null, answer.compression)
     end
     -- No forward secrecy; CBC; Diffie-Hellman without curves.
-    for _, cipher in ipairs { "AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES128-SHA", "DHE-RSA-AES128-GCM-SHA256" } do
+    for _, cipher in ipairs {
+      "AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES128-SHA", "DHE-RSA-AES128-GCM-SHA256",
+    } do
       assert.equal("refused", get(port, { version = "1.2", ciphers = cipher }).event, cipher)
     end
   end)
