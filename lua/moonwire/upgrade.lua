@@ -192,6 +192,7 @@ end
 function FIELDS.request(opening, pattern)
   local method, target, minor, header_table = core.parse_head(opening.head)
   local parts = url.parse_target(target)
+  opening.certificate = opening.der and core.parse_certificate(opening.der)
   local req = request_module.make(method, target, minor, header_table, parts, opening)
   req.params = router.params(pattern, parts.segments)
   return req
@@ -205,8 +206,11 @@ core.on_restore(function(packed, pattern, name)
   local field = FIELDS[name]
   if field then
     local protocol, address, port, secure, at = string.unpack("<s2s1I2B", packed)
-    local head = packed:sub(at)
-    local opening = { protocol = protocol, address = address, port = port, secure = secure == 1, head = head }
+    local opening = { protocol = protocol, address = address, port = port, secure = secure > 0 }
+    if secure == 2 then
+      opening.der, at = string.unpack("<s4", packed, at)
+    end
+    opening.head = packed:sub(at)
     return field(opening, pattern)
   end
 end)

@@ -182,9 +182,16 @@ function App:use(path, fn) end
 ---@return moonwire.App
 function App:static(prefix, directory, options) end
 
----@class moonwire.ListenTlsOptions
+---@class moonwire.PairOptions
 ---@field cert? string a PEM file: the certificate and those that lead to its authority; has to be given
 ---@field key? string a PEM file: its private key; has to be given
+
+---@class moonwire.ListenTlsOptions: moonwire.PairOptions
+---@field also? moonwire.PairOptions[] further pairs, for clients that name a host of theirs (SNI)
+---@field min_version? "1.2"|"1.3" of TLS; "1.2"
+---@field reload? number|false how often the files are looked at; 5. What has changed is used for new connections
+---@field client_ca? string a PEM file: the authorities that sign certificates of clients
+---@field client_certificates? "required"|"optional" "required" with `client_ca`
 
 ---@class moonwire.ListenOptions: moonwire.Limits
 ---@field host? string address to listen on; every address when left out
@@ -205,6 +212,13 @@ function Listener:address() end
 
 ---Take no more connections. Idle ones are closed; running requests finish.
 function Listener:close() end
+
+---Read certificates and keys again, as SIGHUP does. New connections get them; those that are open stay as they are. What is
+---wrong is left as it was.
+---@return true? ok
+---@return string? message what is wrong, with the file's name
+---@return "tls"|"closed"|nil code
+function Listener:reload_tls() end
 
 ---Open a port or a Unix socket. An app may have several.
 ---```lua

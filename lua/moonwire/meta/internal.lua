@@ -89,7 +89,7 @@ function request_module.new(exchange, target) end
 ---@param minor integer
 ---@param headers table<string, string>
 ---@param target {path: string, segments: string[], query: string}
----@param peer {address: string, port: integer, secure: boolean?}
+---@param peer {address: string, port: integer, secure: boolean?, certificate: moonwire.ClientCertificate?}
 ---@return moonwire.Request
 function request_module.make(method, url_text, minor, headers, target, peer) end
 
