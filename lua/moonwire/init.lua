@@ -42,9 +42,13 @@ end
 ---Write a line to the program's log, on standard error.
 ---@param level "error"|"warning"|"info"
 ---@param text string
-function moonwire.log(level, text)
+---@param fields? table<string, string|number|boolean>
+function moonwire.log(level, text, fields)
   options.argument(LEVEL, level, 1, "log")
-  core.log(level, tostring(text))
+  if fields ~= nil and type(fields) ~= "table" then
+    error(("bad argument #3 to 'log' (table expected, got %s)"):format(type(fields)), 2)
+  end
+  core.log(level, tostring(text), fields, 2)
 end
 
 return moonwire
