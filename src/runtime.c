@@ -16,6 +16,7 @@
 #include "bind/allocator.h"
 #include "bind/collector.h"
 #include "bind/core.h"
+#include "bind/failure.h"
 #include "bind/luv.h"
 #include "bind/server.h"
 #include "bind/task.h"
@@ -133,7 +134,7 @@ static bool load_main(lua_State *L, const struct mw_runtime_options *options)
         lua_pushstring(L, options->argv[i]);
     if (status == LUA_OK)
         return true;
-    mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+    mw_failure_log(NULL, lua_tostring(L, -1));
     lua_pop(L, 1);
     return false;
 }
@@ -145,7 +146,7 @@ static void main_done(void *arg, const char *error)
     process->runtime.script_over = true;
     if (!error)
         return;
-    mw_log(MW_LOG_ERROR, "%s", error);
+    mw_failure_log(NULL, error);
     /* A script that fails while it sets things up must not serve half of them. */
     process->script_failed = process->runtime.failed = process->runtime.stopping = true;
     process->engine.stopped = true;

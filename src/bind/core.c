@@ -7,6 +7,7 @@
 
 #include "bind/client.h"
 #include "bind/exchange.h"
+#include "bind/failure.h"
 #include "bind/load.h"
 #include "bind/log.h"
 #include "bind/route.h"
@@ -68,7 +69,11 @@ int mw_core_open(lua_State *L)
         {"log", mw_log_lua},
         {"on_exit", core_on_exit},
         {"count", core_count},
+        {"fail", mw_failure_lua_log},
+        {"on_error", mw_failure_lua_on_error},
+        {"traceback", mw_failure_lua_traceback},
         {"task", mw_task_lua_spawn},
+        {"timer", mw_task_lua_timer},
         {"resume", mw_task_lua_resume},
         {"listen", mw_server_listen},
         {"route", mw_route_new},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "bind/failure.h"
 
 static struct mw_task *task_of(lua_State *L)
 {
@@ -99,45 +100,18 @@ static void release(struct mw_task *task)
     task->runtime->idle_tasks = task;
 }
 
-/* Message and traceback of the failed coroutine at light userdata 1; strings are made under protection. */
-static int describe(lua_State *L)
-{
-    lua_State *co = lua_touserdata(L, 1);
-    const char *message = lua_tostring(co, -1);
-
-    if (!message && luaL_getmetafield(co, -1, "__tostring") != LUA_TNIL) {
-        lua_pop(co, 1);
-        message = luaL_tolstring(co, -1, NULL);
-    }
-    if (!message)
-        message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(co, -1));
-    luaL_traceback(L, co, message, 0);
-    return 1;
-}
-
-/* Leaves one value on L's stack. */
-static const char *push_description(lua_State *L, lua_State *co)
-{
-    lua_pushcfunction(L, describe);
-    lua_pushlightuserdata(L, co);
-    lua_pcall(L, 1, 1, 0);
-    const char *text = lua_tostring(L, -1);
-    return text ? text : "an error without a message";
-}
-
 static void fail(struct mw_task *task, mw_task_done done, void *arg)
 {
     lua_State *L = task->runtime->lua;
     int top = lua_gettop(L);
-    const char *text = push_description(L, task->co);
+    const char *text = mw_failure_describe(L, task->co);
 
     lua_resetthread(task->co);
     release(task);
     if (done) {
         done(arg, text);
     } else {
-        mw_log(MW_LOG_ERROR, "%s", text);
-        mw_runtime_of(L)->failed = true;
+        mw_failure_of_task(mw_runtime_of(L), arg, text);
     }
     lua_settop(L, top);
 }
@@ -274,9 +248,8 @@ static void resume(lua_State *co, int nargs)
         lua_pop(co, results);
         return;
     }
-    mw_log(MW_LOG_ERROR, "%s", push_description(runtime->lua, co));
+    mw_failure_of_task(runtime, "coroutine", mw_failure_describe(runtime->lua, co));
     lua_pop(runtime->lua, 1);
-    runtime->failed = true;
 }
 
 void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg)
@@ -311,5 +284,12 @@ int mw_task_lua_spawn(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     mw_task_spawn(L, lua_gettop(L) - 1, NULL, NULL);
+    return 0;
+}
+
+int mw_task_lua_timer(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    mw_task_spawn(L, lua_gettop(L) - 1, NULL, "timer");
     return 0;
 }
