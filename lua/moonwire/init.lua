@@ -4,6 +4,7 @@
 
 local app = require "moonwire.app"
 local core = require "moonwire.core"
+local failure = require "moonwire.failure"
 local fetch = require "moonwire.fetch"
 local json = require "moonwire.json"
 local options = require "moonwire.options"
@@ -20,6 +21,7 @@ local moonwire = {
   spawn = time.spawn,
   after = time.after,
   every = time.every,
+  on_error = failure.on_error,
   reject = upgrade.reject,
   json = json,
 

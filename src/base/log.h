@@ -25,7 +25,7 @@ struct mw_log_record {
     enum mw_log_level level;
     const char *text;
     size_t len;
-    const char *where; /* in front of the text, for people, who are not shown the fields then; NULL: nothing */
+    const char *where; /* in front of the text, for people, who are not shown the fields then; NULL: they are */
     const struct mw_log_field *fields;
     size_t field_count;
     uint64_t key; /* records of one key are limited together */

@@ -35,7 +35,7 @@ static void keep_sample(struct mw_log_kind *kind, const struct mw_log_record *re
 {
     size_t len = 0;
 
-    if (record->where) {
+    if (record->where && record->where[0]) {
         len = mw_log_beginning(record->where, strlen(record->where), MW_LOG_SAMPLE / 2);
         memcpy(kind->sample, record->where, len);
         memcpy(kind->sample + len, ": ", 2);

@@ -230,7 +230,7 @@ size_t mw_log_render_text(const struct mw_log_record *record, char *out)
     put_string(&line, "moonwire: ");
     put_string(&line, level_name(record->level));
     put_string(&line, ": ");
-    if (record->where) {
+    if (record->where && record->where[0]) {
         put_text(&line, record->where, strlen(record->where), PLAIN);
         put_string(&line, ": ");
     }

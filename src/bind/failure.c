@@ -174,7 +174,7 @@ static const char *words(const struct mw_failure *failure, char text[WHERE_SIZE]
     text[0] = '\0';
     if (strcmp(kind, "http") == 0) {
         add(text, &len, "%s", failure->event);
-        add(text, &len, " %s", failure->route);
+        add(text, &len, " %s", failure->route ? failure->route : failure->path);
     } else {
         add(text, &len, "%s", failure->id ? id : kind);
         add(text, &len, is_client ? " to %s" : " on %s", failure->route);
@@ -205,14 +205,13 @@ static void add_number(struct mw_log_record *record, struct mw_log_field *fields
 void mw_failure_log(const struct mw_failure *failure, const char *error)
 {
     static const struct mw_failure main_chunk = {.kind = "script"};
-    struct mw_log_field fields[7];
+    struct mw_log_field fields[8];
     struct mw_log_record record = {
         .level = MW_LOG_ERROR, .text = error, .len = strlen(error), .fields = fields, .lines = true};
     char where[WHERE_SIZE], id[32], port[32];
 
-    if (failure)
-        record.where = words(failure, where);
-    else
+    record.where = failure ? words(failure, where) : "";
+    if (!failure)
         failure = &main_chunk;
     record.key = mw_log_key(mw_log_key(mw_log_key(0, failure->kind), failure->route), failure->event);
     add_field(&record, fields, "kind", failure->kind);
@@ -222,6 +221,7 @@ void mw_failure_log(const struct mw_failure *failure, const char *error)
     add_field(&record, fields, "remote_address", failure->address);
     add_number(&record, fields, "remote_port", failure->port, port);
     add_field(&record, fields, "request_id", failure->request_id);
+    add_field(&record, fields, "path", failure->path);
     mw_log_write(&record);
 }
 
@@ -271,7 +271,8 @@ int mw_failure_lua_log(lua_State *L)
                                         .id = luaL_optinteger(L, 5, 0),
                                         .address = luaL_optstring(L, 6, NULL),
                                         .port = (int)luaL_optinteger(L, 7, 0),
-                                        .request_id = luaL_optstring(L, 8, NULL)},
+                                        .request_id = luaL_optstring(L, 8, NULL),
+                                        .path = luaL_optstring(L, 9, NULL)},
                    error);
     return 0;
 }

@@ -18,6 +18,7 @@ struct mw_failure {
     int64_t id;             /* of the WebSocket */
     const char *address;    /* of the peer */
     int port;               /* of the peer */
+    const char *path;       /* of a request */
     const char *request_id; /* as a proxy or the client gave it */
 };
 
@@ -30,7 +31,7 @@ const char *mw_failure_describe(lua_State *L, lua_State *co);
 /* An error is about to leave `co`, on whose stack it is on top, and to go on in the coroutine that resumed it: keeps the
  * traceback, which would be lost. May raise. */
 void mw_failure_keep(lua_State *L, lua_State *co);
-/* core.fail(error, kind[, route[, event[, id[, address[, port[, request_id]]]]]]) */
+/* core.fail(error, kind[, route[, event[, id[, address[, port[, request_id[, path]]]]]]]) */
 int mw_failure_lua_log(lua_State *L);
 /* core.on_error(fn): fn(error, kind) hears of mw_failure_of_task; nil: nobody. */
 int mw_failure_lua_on_error(lua_State *L);
