@@ -143,7 +143,7 @@ local function look_at_connections()
     res:finish()
     found_object("moonwire.Response", res)
   end)
-  app:get("/failing", function()
+  app:use("/failing", function()
     error "as planned"
   end)
   app:static("/files", M.ROOT, {})

@@ -11,10 +11,8 @@
 
 enum { WHERE_SIZE = 512, SHOWN_FIELDS = 6 };
 
-/* In the registry: the script's hook; what mw_failure_keep has kept, and the message it belongs to. */
-static const char HOOK[] = "moonwire.on_error", FRAMES[] = "moonwire.failure.frames",
-                  MESSAGE[] = "moonwire.failure.message";
-static const char HEADING[] = "stack traceback:";
+/* In the registry, by its address: the function that hears of errors in tasks. */
+static const char HOOK[] = "moonwire.on_error";
 
 /* ---- what happened ---- */
 
@@ -67,73 +65,14 @@ static void replace_by_text(lua_State *L)
     lua_replace(L, -2);
 }
 
-/* Pushes the frames of `co`, each behind a line feed. */
-static void push_frames(lua_State *L, lua_State *co, int level)
-{
-    luaL_traceback(L, co, NULL, level);
-    lua_pushstring(L, lua_tostring(L, -1) + sizeof HEADING - 1);
-    lua_replace(L, -2);
-}
-
-static bool ends_with(lua_State *L, int text, int end)
-{
-    size_t text_len, end_len;
-    const char *a = lua_tolstring(L, text, &text_len), *b = lua_tolstring(L, end, &end_len);
-
-    return a && b && end_len && end_len <= text_len && memcmp(a + text_len - end_len, b, end_len) == 0;
-}
-
-/* Pushes the kept frames if they are of the error whose text is on top; "" otherwise. On its way through the coroutines Lua may
- * have put positions in front of it. */
-static void push_kept(lua_State *L)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, MESSAGE);
-    bool found = ends_with(L, -2, -1);
-    lua_pop(L, 1);
-    if (!found) {
-        lua_pushliteral(L, "");
-        return;
-    }
-    lua_rawgetp(L, LUA_REGISTRYINDEX, FRAMES);
-    lua_pushliteral(L, "\n\t(in a coroutine, resumed from here:)");
-    lua_concat(L, 2);
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, MESSAGE);
-}
-
-void mw_failure_keep(lua_State *L, lua_State *co)
-{
-    lua_pushvalue(co, -1);
-    lua_xmove(co, L, 1);
-    replace_by_text(L);
-    push_kept(L);
-    push_frames(L, co, 0);
-    lua_concat(L, 2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, FRAMES);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, MESSAGE);
-}
-
-/* Replaces the error on top by its text with the frames of `co`, and those of coroutines that it came through. */
-static void describe(lua_State *L, lua_State *co, int level)
-{
-    replace_by_text(L);
-    lua_pushvalue(L, -1);
-    lua_pushfstring(L, "\n%s", HEADING);
-    lua_pushvalue(L, -2);
-    push_kept(L);
-    lua_replace(L, -2);
-    push_frames(L, co, level);
-    lua_concat(L, 4);
-    lua_replace(L, -2);
-}
-
 static int describe_failed(lua_State *L)
 {
     lua_State *co = lua_touserdata(L, 1);
 
     lua_pushvalue(co, -1);
     lua_xmove(co, L, 1);
-    describe(L, co, 0);
+    replace_by_text(L);
+    luaL_traceback(L, co, lua_tostring(L, -1), 0);
     return 1;
 }
 
@@ -149,7 +88,8 @@ const char *mw_failure_describe(lua_State *L, lua_State *co)
 int mw_failure_lua_traceback(lua_State *L)
 {
     lua_settop(L, 1);
-    describe(L, L, 1);
+    replace_by_text(L);
+    luaL_traceback(L, L, lua_tostring(L, -1), 1);
     return 1;
 }
 

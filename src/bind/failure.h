@@ -1,6 +1,5 @@
-/* failure.h - an error in a script: what it was, through which functions and coroutines it came, and whose handler failed. It is
- * told in the log and, where the script wants to hear of it, to a function of the script's.
- * Owns the traceback of the last coroutine that an error left. */
+/* failure.h - an error in a script: what it was, through which functions it came, and whose handler failed. It is told in the log
+ * and, where the script wants to hear of it, to a function of the script's. Owns nothing. */
 /* SPDX-License-Identifier: MIT */
 #ifndef MW_BIND_FAILURE_H
 #define MW_BIND_FAILURE_H
@@ -28,9 +27,6 @@ void mw_failure_log(const struct mw_failure *failure, const char *error);
 void mw_failure_of_task(struct mw_runtime *runtime, const char *kind, const char *error);
 /* Leaves one value on L's stack, never raises: the error on top of `co`, which failed, with its traceback. */
 const char *mw_failure_describe(lua_State *L, lua_State *co);
-/* An error is about to leave `co`, on whose stack it is on top, and to go on in the coroutine that resumed it: keeps the
- * traceback, which would be lost. May raise. */
-void mw_failure_keep(lua_State *L, lua_State *co);
 /* core.fail(error, kind[, route[, event[, id[, address[, port[, request_id[, path]]]]]]]) */
 int mw_failure_lua_log(lua_State *L);
 /* core.on_error(fn): fn(error, kind) hears of mw_failure_of_task; nil: nobody. */

@@ -17,7 +17,7 @@
 
 ---@class moonwire.AppOptions: moonwire.Limits
 ---@field max_body? integer of a request's body; 1048576. Past it: 413, before the handler runs
----@field error? fun(text: string, context: moonwire.ErrorContext) hears of handlers that failed; not of those of WebSocket routes with their own
+---@field error? fun(text: string, context: moonwire.ErrorContext) hears of handlers that failed, unless their route has its own
 
 ---@class moonwire.RouteOptions
 ---@field max_body? integer instead of the app's
