@@ -25,7 +25,7 @@
 #include "net/engine.h"
 #include "net/wire.h"
 
-enum { PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000, HELD_MS = 10050 };
+enum { PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000, HELD_MS = 5050 };
 
 struct process {
     struct mw_runtime runtime;

@@ -218,9 +218,9 @@ static void test_limit(void)
     for (int i = 0; i < 10; i++)
         passed += mw_log_limit_pass(limit, &record, now, &held, &told);
     EXPECT(passed == 13);
-    EXPECT(!mw_log_limit_take(limit, now, false, &held));
-    EXPECT(mw_log_limit_take(limit, now + 7000, false, &held));
-    EXPECT(held.count == 997 && held.ms == 10000 && held.level == MW_LOG_INFO);
+    EXPECT(!mw_log_limit_take(limit, now + 1999, false, &held));
+    EXPECT(mw_log_limit_take(limit, now + 2000, false, &held));
+    EXPECT(held.count == 997 && held.ms == 5000 && held.level == MW_LOG_INFO);
     EXPECT(held.sample_len == 5 && memcmp(held.sample, "hello", 5) == 0);
     EXPECT(!mw_log_limit_take(limit, now + 20000, true, &held));
 

@@ -37,14 +37,14 @@ struct mw_log_record {
 /* Once, before there are other threads. The process's end then tells what is held back. */
 void mw_log_configure(enum mw_log_level level, bool json);
 /* Calls back when lines begin to be held back, or lost, on the thread that configured the log (those of other threads are told
- * with the next line): mw_log_tell is due in ten seconds. */
+ * with the next line): mw_log_tell is due five seconds later. */
 void mw_log_on_held(void (*callback)(void *arg), void *arg);
 /* Whether somebody wants lines of this level. */
 bool mw_log_wants(enum mw_log_level level);
 /* One line. Lines with the same format are limited together. */
 void mw_log(enum mw_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void mw_log_write(const struct mw_log_record *record);
-/* Tells what was lost, and held back for ten seconds (or, at the end, at all); true while there is more. */
+/* Tells what was lost, and held back for five seconds (or, at the end, at all); true while there is more. */
 bool mw_log_tell(bool at_end);
 /* A key from text, for records whose kind is known by names. */
 uint64_t mw_log_key(uint64_t key, const char *text);

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-enum { MW_LOG_KINDS = 64, MW_LOG_SAMPLE = 96, MW_LOG_HELD_MS = 10000 };
+enum { MW_LOG_KINDS = 64, MW_LOG_SAMPLE = 96, MW_LOG_HELD_MS = 5000 };
 
 struct mw_log_bucket {
     double used; /* of its burst */
