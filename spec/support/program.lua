@@ -67,10 +67,13 @@ end
 ---`next_order()` (waits for a word on standard input, and then closes it).
 ---@param script string
 ---@param arguments? string[]
+---@param options? string[] of moonwire itself
 ---@return spec.Peer
-function M.start(script, arguments)
+function M.start(script, arguments, options)
   local path = M.write(PRELUDE .. script)
-  return M.spawn({ path, table.unpack(arguments or {}) })
+  local all = table.move(options or {}, 1, #(options or {}), 1, {})
+  all[#all + 1] = path
+  return M.spawn(table.move(arguments or {}, 1, #(arguments or {}), #all + 1, all))
 end
 
 ---Wait until a process has ended.

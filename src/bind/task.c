@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "net/engine.h"
 
 static struct mw_task *task_of(lua_State *L)
 {
@@ -137,6 +138,7 @@ static void fail(struct mw_task *task, mw_task_done done, void *arg)
         done(arg, text);
     } else {
         mw_log(MW_LOG_ERROR, "%s", text);
+        mw_runtime_of(L)->engine->counters.handler_errors++;
         mw_runtime_of(L)->failed = true;
     }
     lua_settop(L, top);
@@ -148,9 +150,12 @@ static int resume_from_running(struct mw_runtime *runtime, lua_State *co, int na
 {
     lua_State *from = runtime->running;
 
+    uint64_t began = runtime->timed ? uv_hrtime() : 0;
     runtime->running = co;
     int status = lua_resume(co, from, nargs, results);
     runtime->running = from;
+    if (began)
+        mw_counters_handled(&runtime->engine->counters, uv_hrtime() - began);
     return status;
 }
 
