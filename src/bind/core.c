@@ -6,10 +6,12 @@
 #include <uv.h>
 
 #include "bind/client.h"
+#include "bind/ending.h"
 #include "bind/exchange.h"
 #include "bind/failure.h"
 #include "bind/load.h"
 #include "bind/log.h"
+#include "bind/metrics.h"
 #include "bind/route.h"
 #include "bind/server.h"
 #include "bind/tls.h"
@@ -52,7 +54,7 @@ static int core_count(lua_State *L)
     lua_Integer listeners = 0;
 
     for (const struct mw_server *server = runtime->servers; server; server = server->next)
-        listeners += server->listener != NULL;
+        listeners += server->listener != NULL && !server->background;
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, listeners);
     lua_setfield(L, -2, "listeners");
@@ -73,6 +75,8 @@ int mw_core_open(lua_State *L)
         {"fail", mw_failure_lua_log},
         {"on_error", mw_failure_lua_on_error},
         {"traceback", mw_failure_lua_traceback},
+        {"metrics", mw_metrics_lua_read},
+        {"time_handlers", mw_metrics_lua_time},
         {"task", mw_task_lua_spawn},
         {"timer", mw_task_lua_timer},
         {"resume", mw_task_lua_resume},
@@ -81,6 +85,7 @@ int mw_core_open(lua_State *L)
         {"route_update", mw_route_update},
         {"topics", mw_hub_new},
         {"on_restore", mw_ws_on_restore},
+        {"close", mw_ws_lua_close},
         {"parse_head", mw_headers_parse},
         {"parse_certificate", mw_tls_parse_certificate},
         {"connect", mw_client_connect},
@@ -98,6 +103,8 @@ int mw_core_open(lua_State *L)
     luaL_newlib(L, functions);
     lua_pushliteral(L, MW_VERSION);
     lua_setfield(L, -2, "version");
+    mw_ws_push_rules(L);
+    lua_setfield(L, -2, "ending_rules");
     /* Lua modules add methods such as send_json here. */
     luaL_getmetatable(L, "moonwire.ws");
     lua_getfield(L, -1, "methods");

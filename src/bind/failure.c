@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "bind/task.h"
 #include "bind/traceback.h"
+#include "net/engine.h"
 
 enum { WHERE_SIZE = 512, SHOWN_FIELDS = 6 };
 
@@ -200,6 +201,7 @@ void mw_failure_of_task(struct mw_runtime *runtime, const char *kind, const char
 {
     kind = kind ? kind : "task";
     mw_failure_log(&(struct mw_failure){.kind = kind}, error);
+    runtime->engine->counters.handler_errors++;
     runtime->failed = true;
     bool is_hooked = lua_rawgetp(runtime->lua, LUA_REGISTRYINDEX, HOOK) != LUA_TNIL;
     lua_pop(runtime->lua, 1);
@@ -223,6 +225,7 @@ int mw_failure_lua_log(lua_State *L)
                                         .request_id = luaL_optstring(L, 8, NULL),
                                         .path = luaL_optstring(L, 9, NULL)},
                    error);
+    mw_runtime_of(L)->engine->counters.handler_errors++;
     return 0;
 }
 

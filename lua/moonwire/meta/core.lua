@@ -8,6 +8,7 @@
 ---@class moonwire.core
 ---@field version string
 ---@field websocket_methods table<string, function|integer> methods of every WebSocket; modules add theirs (integers: fields)
+---@field ending_rules string[] what `ws.ending.rule` can be
 local core = {}
 
 ---@return number seconds of a clock that never goes back, from an unknown beginning
@@ -50,6 +51,13 @@ function core.on_exit(fn) end
 ---@param fn fun(origin: string, pattern: string, name: string): any
 function core.on_restore(fn) end
 
+---Close a WebSocket for a rule that the Lua side keeps.
+---@param ws moonwire.WebSocket
+---@param rule string one of `ending_rules`
+---@param code integer 1006 ends it without a handshake
+---@param reason string
+function core.close(ws, rule, code, reason) end
+
 ---Take the head of a request apart that was parsed before; raises when it can't be one.
 ---@param text string
 ---@return string method
@@ -65,6 +73,14 @@ function core.parse_certificate(der) end
 ---What is alive in the process.
 ---@return {connections: integer, listeners: integer, websockets: integer} count `connections`: accepted ones
 function core.count() end
+
+---What was counted, and what can be seen now. The keys of `refused`, `responses`, `tls_handshakes`, `websockets`,
+---`websockets_opened` and `ended` are what is told apart.
+---@return table numbers
+function core.metrics() end
+
+---From now on it is counted how long handlers take.
+function core.time_handlers() end
 
 ---Run a function in a task from the pool, until it first waits. An error in it is logged with its traceback.
 ---@param fn fun(...)
@@ -88,9 +104,12 @@ function core.timer(fn, ...) end
 ---@param ... any
 function core.resume(task, ...) end
 
+---@class moonwire.core.ListenOptions: moonwire.ListenOptions
+---@field background? boolean keeps the process running for nobody, counts nobody, and goes on while the process ends
+
 ---Open a port or a Unix socket. `handler` runs in a task of its own, once per request, when the request's head is complete;
 ---malformed heads are answered here.
----@param options moonwire.ListenOptions
+---@param options moonwire.core.ListenOptions
 ---@param handler fun(exchange: moonwire.core.Exchange)
 ---@return moonwire.Listener? listener
 ---@return string? message
