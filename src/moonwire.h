@@ -28,6 +28,8 @@ struct mw_runtime {
     struct mw_server *servers;        /* those still listening or serving */
     struct mw_ws *sockets;            /* every WebSocket whose close event is still to come */
     size_t socket_count;
+    struct mw_ws *next_goodbye; /* whoever says good-bye to all of them is here; NULL: nobody does */
+    size_t stop_handlers;       /* of on_stop, that still run */
     int64_t next_id; /* of WebSockets */
     int text_ref;    /* "text" and "binary", interned once */
     int binary_ref;

@@ -15,6 +15,7 @@
 #include "bind/allocator.h"
 #include "bind/collector.h"
 #include "bind/core.h"
+#include "bind/drain.h"
 #include "bind/luv.h"
 #include "bind/server.h"
 #include "bind/task.h"
@@ -23,7 +24,7 @@
 #include "net/engine.h"
 #include "net/wire.h"
 
-enum { PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000 };
+enum { PATH_SIZE = 4096, FINISH_MS = 5000 };
 
 struct process {
     struct mw_runtime runtime;
@@ -32,8 +33,9 @@ struct process {
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
-    uv_timer_t drain; /* how long a signal waits for open connections */
-    bool drain_over;
+    uv_timer_t finish; /* how long the very end waits for luv */
+    bool finish_over;
+    struct mw_drain drain;
     bool script_failed; /* the main chunk raised an error: out at once */
     const struct mw_runtime_options *options;
 };
@@ -157,8 +159,19 @@ static void close_handles(struct process *process)
         uv_close((uv_handle_t *)&process->sigint, NULL);
     if (!uv_is_closing((uv_handle_t *)&process->sigterm))
         uv_close((uv_handle_t *)&process->sigterm, NULL);
-    if (!uv_is_closing((uv_handle_t *)&process->drain))
-        uv_close((uv_handle_t *)&process->drain, NULL);
+    uv_close((uv_handle_t *)&process->finish, NULL);
+    mw_drain_close(&process->drain);
+}
+
+/* The first signal: nothing new, good-bye to everybody, then out. The second: out. (When it is the same one, the kernel
+ * ends the process, even if a script never lets the loop run.) */
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct process *process = signal->data;
+
+    if (process->runtime.stopping)
+        _exit(128 + number);
+    mw_drain_begin(&process->drain, number == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
 static void stop_listening(struct mw_runtime *runtime)
@@ -169,61 +182,6 @@ static void stop_listening(struct mw_runtime *runtime)
         next = server->next;
         mw_server_close(server);
     }
-}
-
-static void say_goodbye(struct mw_runtime *runtime)
-{
-    static const char reason[] = "the server is going away";
-
-    for (struct mw_ws *ws = runtime->sockets; ws; ws = ws->next) {
-        if (ws->connection)
-            mw_connection_close(ws->connection, MW_CLOSE_GOING_AWAY, reason, sizeof reason - 1);
-        else if (ws->opening)
-            mw_opening_cancel(ws->opening);
-    }
-}
-
-static void on_drain_over(uv_timer_t *timer)
-{
-    struct process *process = timer->data;
-
-    mw_log(MW_LOG_WARNING, "%d s after the signal %zu connections are still open: they are cut off", DRAIN_MS / 1000,
-           process->engine.alive);
-    process->drain_over = true;
-}
-
-/* Whether only what the script left behind (timers, files, processes of luv) keeps the loop alive after a signal. */
-static bool drained(const struct process *process)
-{
-    const struct mw_runtime *runtime = &process->runtime;
-    return process->drain_over || (runtime->stopping && !runtime->engine->alive && !runtime->socket_count);
-}
-
-static void on_turn(void *arg)
-{
-    struct process *process = arg;
-
-    if (drained(process))
-        process->engine.stopped = true;
-}
-
-/* The first signal: nothing new, good-bye to everybody, then out. The second: out. (When it is the same one, the kernel
- * ends the process, even if a script never lets the loop run.) */
-static void on_signal(uv_signal_t *signal, int number)
-{
-    struct process *process = signal->data;
-    struct mw_runtime *runtime = &process->runtime;
-
-    if (runtime->stopping)
-        _exit(128 + number);
-    runtime->stopping = true;
-    stop_listening(runtime);
-    mw_core_run_exit_handlers(runtime->lua);
-    say_goodbye(runtime);
-    mw_socket_retire_all(runtime->engine, false);
-    process->engine.on_turn = on_turn;
-    process->engine.on_turn_arg = process;
-    uv_timer_start(&process->drain, on_drain_over, DRAIN_MS, 0);
 }
 
 static void close_handle(uv_handle_t *handle, void *arg)
@@ -246,21 +204,21 @@ static void terminate_sockets(struct mw_runtime *runtime)
 static void on_finish_over(uv_timer_t *timer)
 {
     struct process *process = timer->data;
-    process->drain_over = true;
+    process->finish_over = true;
 }
 
 /* Closes what the script left open and waits for what is under way in the thread pool (files, names): both end in luv's
  * callbacks, which need the Lua state although the script hears no more of them. */
 static bool finish_luv(struct process *process)
 {
-    process->drain_over = false;
+    process->finish_over = false;
     mw_luv_close_handles(process->runtime.lua);
     /* Requests to other servers end with their Lua objects. */
     uv_unref((uv_handle_t *)&process->engine.alive_handle);
     process->engine.on_turn = NULL;
     process->engine.stopped = false;
-    uv_timer_start(&process->drain, on_finish_over, FINISH_MS, 0);
-    while (!process->drain_over && mw_engine_turn(&process->engine, true))
+    uv_timer_start(&process->finish, on_finish_over, FINISH_MS, 0);
+    while (!process->finish_over && mw_engine_turn(&process->engine, true))
         ;
     return !uv_loop_alive(&process->loop);
 }
@@ -334,13 +292,14 @@ static bool boot(struct process *process)
     runtime->engine = &process->engine;
     uv_signal_init(&process->loop, &process->sigint);
     uv_signal_init(&process->loop, &process->sigterm);
-    uv_timer_init(&process->loop, &process->drain);
-    process->sigint.data = process->sigterm.data = process->drain.data = process;
+    uv_timer_init(&process->loop, &process->finish);
+    mw_drain_init(&process->drain, runtime, process->options->drain_ms);
+    process->sigint.data = process->sigterm.data = process->finish.data = process;
     uv_signal_start_oneshot(&process->sigint, on_signal, SIGINT);
     uv_signal_start_oneshot(&process->sigterm, on_signal, SIGTERM);
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
-    uv_unref((uv_handle_t *)&process->drain);
+    uv_unref((uv_handle_t *)&process->finish);
     lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->allocator);
     if (!L) {
         mw_log(MW_LOG_ERROR, "not enough memory for Lua");
@@ -357,6 +316,27 @@ static bool boot(struct process *process)
     return true;
 }
 
+static void turn_until_stopped(struct process *process)
+{
+    while (!process->engine.stopped && mw_engine_turn(&process->engine, true))
+        ;
+}
+
+static void turn_to_the_end(struct process *process)
+{
+    struct mw_runtime *runtime = &process->runtime;
+
+    turn_until_stopped(process);
+    if (runtime->stopping)
+        return;
+    if (process->options->script && !runtime->script_over && !runtime->failed)
+        mw_log(MW_LOG_WARNING, "the script still waits, but nothing is left that could wake it");
+    if (!mw_core_has_stop_handlers(runtime))
+        return;
+    mw_drain_begin(&process->drain, NULL);
+    turn_until_stopped(process);
+}
+
 int mw_runtime_run(const struct mw_runtime_options *options)
 {
     struct process *process = calloc(1, sizeof *process);
@@ -371,13 +351,10 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     struct mw_runtime *runtime = &process->runtime;
     if (load_main(runtime->lua, options)) {
         mw_task_spawn(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
-        while (!process->engine.stopped && mw_engine_turn(&process->engine, true))
-            ;
+        turn_to_the_end(process);
     } else {
         runtime->failed = true;
     }
-    if (options->script && !runtime->script_over && !runtime->stopping && !runtime->failed)
-        mw_log(MW_LOG_WARNING, "the script still waits, but nothing is left that could wake it");
     int code = shut_down(process);
     free(process);
     return code;

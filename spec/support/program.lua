@@ -67,10 +67,12 @@ end
 ---`next_order()` (waits for a word on standard input, and then closes it).
 ---@param script string
 ---@param arguments? string[]
+---@param program_options? string[] of the program itself
 ---@return spec.Peer
-function M.start(script, arguments)
-  local path = M.write(PRELUDE .. script)
-  return M.spawn({ path, table.unpack(arguments or {}) })
+function M.start(script, arguments, program_options)
+  local words = table.move(program_options or {}, 1, #(program_options or {}), 1, {})
+  words[#words + 1] = M.write(PRELUDE .. script)
+  return M.spawn(table.move(arguments or {}, 1, #(arguments or {}), #words + 1, words))
 end
 
 ---Wait until a process has ended.
@@ -114,7 +116,7 @@ end
 ---Wait for the end and fail unless it was clean: exit code 0 (or the one given), the loop closed, no report of a sanitizer.
 ---@param child spec.Peer
 ---@param code? integer
----@return string stderr
+---@return string stderr without the lines about how a signal was followed, which are no trouble
 function M.expect_clean_end(child, code)
   local result = M.wait(child)
   for _, trouble in ipairs { "event loop could not be closed", "Sanitizer", "runtime error:", "PANIC" } do
@@ -125,7 +127,7 @@ function M.expect_clean_end(child, code)
   if result.code ~= (code or 0) or result.signal ~= 0 then
     error(child:report(("it ended with code %d, signal %d"):format(result.code, result.signal)), 2)
   end
-  return result.stderr
+  return (result.stderr:gsub("[^\n]*SIG%u+: [^\n]*\n", ""))
 end
 
 ---How many descriptors a process has open.

@@ -18,9 +18,13 @@ function core.now() end
 ---@param text string
 function core.log(level, text) end
 
----Call a function, in a task, at the first SIGINT or SIGTERM.
----@param fn fun()
+---Call a function, in a task, when the process is about to end. Nobody waits for it.
+---@param fn fun(seconds: number) what the end may take
 function core.on_exit(fn) end
+
+---What `moonwire.on_stop` calls: the end waits for the function.
+---@param fn fun()
+function core.on_stop(fn) end
 
 ---What gives the fields of a server's WebSocket that its opening handshake left: `request`, `params` and so on. Asked when a
 ---script first looks at one; `origin` is the handshake as core packed it.
