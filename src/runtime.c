@@ -23,6 +23,7 @@
 #include "moonwire.h"
 #include "net/engine.h"
 #include "net/wire.h"
+#include "service.h"
 
 enum { PATH_SIZE = 4096, FINISH_MS = 5000 };
 
@@ -36,6 +37,7 @@ struct process {
     uv_timer_t finish; /* how long the very end waits for luv */
     bool finish_over;
     struct mw_drain drain;
+    struct mw_service service;
     bool script_failed; /* the main chunk raised an error: out at once */
     const struct mw_runtime_options *options;
 };
@@ -161,16 +163,21 @@ static void close_handles(struct process *process)
         uv_close((uv_handle_t *)&process->sigterm, NULL);
     uv_close((uv_handle_t *)&process->finish, NULL);
     mw_drain_close(&process->drain);
+    mw_service_close(&process->service);
 }
 
 /* The first signal: nothing new, good-bye to everybody, then out. The second: out. (When it is the same one, the kernel
- * ends the process, even if a script never lets the loop run.) */
+ * ends the process, even if a script never lets the loop run.) Under a supervisor one signal may come twice, from a terminal
+ * and from the parent, so the parent counts. */
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct process *process = signal->data;
 
+    if (process->runtime.stopping && process->options->supervise)
+        return;
     if (process->runtime.stopping)
         _exit(128 + number);
+    mw_service_stopping(&process->service);
     mw_drain_begin(&process->drain, number == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
@@ -239,6 +246,7 @@ static int shut_down(struct process *process)
     struct mw_runtime *runtime = &process->runtime;
 
     runtime->stopping = true;
+    mw_service_stopping(&process->service);
     end_connections(process);
     runtime->muted = true;
     end_connections(process);
@@ -294,9 +302,12 @@ static bool boot(struct process *process)
     uv_signal_init(&process->loop, &process->sigterm);
     uv_timer_init(&process->loop, &process->finish);
     mw_drain_init(&process->drain, runtime, process->options->drain_ms);
+    mw_service_init(&process->service, runtime, process->options);
     process->sigint.data = process->sigterm.data = process->finish.data = process;
-    uv_signal_start_oneshot(&process->sigint, on_signal, SIGINT);
-    uv_signal_start_oneshot(&process->sigterm, on_signal, SIGTERM);
+    int (*start)(uv_signal_t *, uv_signal_cb, int) =
+        process->options->supervise ? uv_signal_start : uv_signal_start_oneshot;
+    start(&process->sigint, on_signal, SIGINT);
+    start(&process->sigterm, on_signal, SIGTERM);
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->finish);
@@ -350,7 +361,9 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     }
     struct mw_runtime *runtime = &process->runtime;
     if (load_main(runtime->lua, options)) {
+        mw_service_watch(&process->service);
         mw_task_spawn(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
+        mw_service_look(&process->service);
         turn_to_the_end(process);
     } else {
         runtime->failed = true;

@@ -49,6 +49,7 @@ local LISTEN_OPTIONS = with_limits {
     return PORT(type(port) == "string" and port:find "^%d+$" and tonumber(port) or port)
   end,
   path = options.string,
+  inherited = options.string,
   backlog = options.integer(1, 65535),
   tls = options.group { cert = options.string, key = options.string },
 }
@@ -206,7 +207,9 @@ function App:listen(listen_options)
   local settings = options.check("listen", LISTEN_OPTIONS, listen_options)
   if settings.path and (settings.port or settings.host) then
     error("listen: option 'path' (a Unix socket) excludes 'host' and 'port'", 2)
-  elseif not settings.path and not settings.port then
+  elseif settings.inherited and settings.host and not settings.port then
+    error("listen: option 'host' needs 'port' beside it", 2)
+  elseif not settings.path and not settings.port and not settings.inherited then
     error("listen: option 'port' is missing (0 takes any free one)", 2)
   elseif settings.tls and not (settings.tls.cert and settings.tls.key) then
     error("listen: option 'tls' needs both 'cert' and 'key'", 2)

@@ -99,7 +99,9 @@ static void read_listener(lua_State *L, struct mw_listener_options *options)
 {
     options->host = mw_option_string(L, 1, "host");
     options->path = mw_option_string(L, 1, "path");
-    options->port = (int)mw_option_integer(L, 1, "port", 0);
+    options->inherited_name = mw_option_string(L, 1, "inherited");
+    options->inherited = mw_runtime_of(L)->inherited;
+    options->port = (int)mw_option_integer(L, 1, "port", options->inherited_name ? -1 : 0);
     if (options->port > 65535)
         luaL_error(L, "option 'port': a number from 0 to 65535 expected");
     options->backlog = (int)mw_option_integer(L, 1, "backlog", 1024);
@@ -132,6 +134,13 @@ static bool read_tls(lua_State *L, struct mw_server *server, char *why, size_t s
     return server->vhost != NULL;
 }
 
+static const char *code_of(const struct mw_listener_options *options, int error)
+{
+    if (error == ENOENT && !options->path && options->port < 0)
+        return "inherited";
+    return error == EADDRINUSE ? "in_use" : error == EACCES ? "denied" : "listen";
+}
+
 int mw_server_listen(lua_State *L)
 {
     struct mw_runtime *runtime = mw_runtime_of(L);
@@ -156,7 +165,7 @@ int mw_server_listen(lua_State *L)
         if (server->vhost)
             mw_wire_vhost_release(server->vhost);
         server->vhost = NULL;
-        return refused(L, why, error == EADDRINUSE ? "in_use" : error == EACCES ? "denied" : "listen");
+        return refused(L, why, code_of(&options, error));
     }
     lua_pushvalue(L, 2);
     server->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -1,18 +1,21 @@
 /* listener.h - a listening socket, TCP or Unix: accepts, counts, and hands each connection on.
- * Owns its descriptor and, for Unix sockets, the name in the file system. Calls up for each connection. */
+ * Owns its descriptor and, for Unix sockets that it made itself, the name in the file system. Calls up for each connection. */
 /* SPDX-License-Identifier: MIT */
 #ifndef MW_NET_LISTENER_H
 #define MW_NET_LISTENER_H
 
 #include "net/admission.h"
+#include "net/inherited.h"
 #include "net/socket.h"
 
 struct mw_listener;
 
 struct mw_listener_options {
-    const char *host; /* numeric address; NULL: all interfaces, IPv6 and IPv4 */
-    int port;         /* 0: one that is free */
-    const char *path; /* Unix socket instead of host and port */
+    const char *host;                     /* numeric address; NULL: all interfaces, IPv6 and IPv4 */
+    int port;                             /* 0: one that is free; -1: only an inherited socket will do */
+    const char *path;                     /* Unix socket instead of host and port */
+    const struct mw_inherited *inherited; /* one of these is taken instead of binding, when it has this name, */
+    const char *inherited_name;           /* or is bound to this address; NULL: only by its address */
     int backlog;
     struct mw_admission_limits admission;
     /* A connection that may be served: `fd` is non-blocking; `admission` must be given to its socket. */
@@ -20,7 +23,7 @@ struct mw_listener_options {
     void *owner;
 };
 
-/* NULL with a sentence in `why` and the errno in `*error`. */
+/* NULL with a sentence in `why` and the errno in `*error` (ENOENT: nothing of that name was inherited). */
 struct mw_listener *mw_listener_open(struct mw_engine *engine, const struct mw_listener_options *options, char *why,
                                      size_t size, int *error);
 /* Stops accepting; its memory goes when the loop has let go of it. */

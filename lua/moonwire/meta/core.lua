@@ -66,7 +66,7 @@ function core.resume(task, ...) end
 ---@param handler fun(exchange: moonwire.core.Exchange)
 ---@return moonwire.Listener? listener
 ---@return string? message
----@return "in_use"|"denied"|"tls"|"listen"|nil code
+---@return "in_use"|"denied"|"tls"|"inherited"|"listen"|nil code
 function core.listen(options, handler) end
 
 ---One HTTP request and its response. Once it has ended all methods answer `nil, "closed", "closed"` (the predicates: false).
