@@ -20,20 +20,17 @@ struct uv_loop_s;
 struct mw_runtime {
     struct uv_loop_s *loop;
     struct mw_engine *engine;
-    const struct mw_inherited *inherited; /* listening sockets from whoever started the process */
-    struct lua_State *lua;                /* the main state: callbacks start from it */
-    struct lua_State *running;            /* the innermost coroutine that C has resumed */
-    struct lua_State *gathering;          /* the one that handles the messages of a read, one after the other, */
-    const struct mw_ws *gathering_ws;     /* and whose they are; NULL: none */
-    struct mw_task *main_task;            /* stands for the main state and for coroutines that scripts make */
-    struct mw_task *idle_tasks;           /* coroutines that wait for their next handler */
-    struct mw_server *servers;            /* those still listening or serving */
-    struct mw_ws *sockets;                /* every WebSocket whose close event is still to come */
+    struct lua_State *lua;            /* the main state: callbacks start from it */
+    struct lua_State *running;        /* the innermost coroutine that C has resumed */
+    struct lua_State *gathering;      /* the one that handles the messages of a read, one after the other, */
+    const struct mw_ws *gathering_ws; /* and whose they are; NULL: none */
+    struct mw_task *main_task;        /* stands for the main state and for coroutines that scripts make */
+    struct mw_task *idle_tasks;       /* coroutines that wait for their next handler */
+    struct mw_server *servers;        /* those still listening or serving */
+    struct mw_ws *sockets;            /* every WebSocket whose close event is still to come */
     size_t socket_count;
-    struct mw_ws *next_goodbye; /* whoever says good-bye to all of them is here; NULL: nobody does */
-    size_t stop_handlers;       /* of on_stop, that still run */
-    int64_t next_id;            /* of WebSockets */
-    int text_ref;               /* "text" and "binary", interned once */
+    int64_t next_id; /* of WebSockets */
+    int text_ref;    /* "text" and "binary", interned once */
     int binary_ref;
     const char *binary_name; /* the latter as C sees it */
     bool script_over;        /* the main chunk has ended */
@@ -41,6 +38,13 @@ struct mw_runtime {
     bool stopping;           /* told to end: nothing new is accepted */
     bool run_stopped;        /* a script called uv.stop() */
     bool muted;              /* the very end: scripts are not entered any more */
+
+    /* Listening sockets from whoever started the process. */
+    const struct mw_inherited *inherited;
+    /* Where whoever says good-bye to all WebSockets is; NULL: nobody does. */
+    struct mw_ws *next_goodbye;
+    /* Of on_stop, that still run. */
+    size_t stop_handlers;
 };
 
 #endif

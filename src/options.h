@@ -16,17 +16,19 @@ struct mw_runtime_options {
     bool is_bench;       /* `script` is no file, but the command "bench" */
     int argc;            /* what follows the script's name */
     char **argv;
-    enum mw_log_level log_level;            /* the least important that is still written */
-    bool log_json;                          /* one object a line, for programs that read logs */
-    uint32_t handler_warning_ms;            /* a handler that takes longer is told; 0: never */
-    uint32_t handler_limit_ms;              /* … is interrupted; 0: never */
-    size_t memory_limit;                    /* bytes of the Lua state; 0: none */
-    uint32_t drain_ms;                      /* how long a signal waits for what is open */
-    bool supervise;                         /* restart the program when it dies */
-    const char *user;                       /* NAME[:GROUP] to become once the ports are open; NULL: stay */
-    const struct mw_privileges *privileges; /* who that is, once somebody has looked */
-    int ready_fd;                           /* told when the program is ready; -1: nobody waits for it */
-    const char *metrics;                    /* [HOST:]PORT or PATH of the metrics; NULL: none */
+    enum mw_log_level log_level; /* the least important that is still written */
+    bool log_json;               /* one object a line, for programs that read logs */
+    uint32_t handler_warning_ms; /* a handler that takes longer is told; 0: never */
+    uint32_t handler_limit_ms;   /* … is interrupted; 0: never */
+    size_t memory_limit;         /* bytes of the Lua state; 0: none */
+    uint32_t drain_ms;           /* how long a signal waits for what is open */
+    bool supervise;              /* restart the program when it dies */
+    const char *user;            /* NAME[:GROUP] to become once the ports are open; NULL: stay */
+    const char *metrics;         /* [HOST:]PORT or PATH of the metrics; NULL: none */
+
+    /* Not from the command line: who `user` is, and whom to tell when the program is ready; NULL, -1: nobody. */
+    const struct mw_privileges *privileges;
+    int ready_fd;
 };
 
 enum mw_options_result { MW_OPTIONS_RUN, MW_OPTIONS_HELP, MW_OPTIONS_VERSION, MW_OPTIONS_WRONG };

@@ -11,16 +11,17 @@
 struct mw_listener;
 
 struct mw_listener_options {
-    const char *host;                     /* numeric address; NULL: all interfaces, IPv6 and IPv4 */
-    int port;                             /* 0: one that is free; -1: only an inherited socket will do */
-    const char *path;                     /* Unix socket instead of host and port */
-    const struct mw_inherited *inherited; /* one of these is taken instead of binding, when it has this name, */
-    const char *inherited_name;           /* or is bound to this address; NULL: only by its address */
+    const char *host; /* numeric address; NULL: all interfaces, IPv6 and IPv4 */
+    int port;         /* 0: one that is free; -1: only an inherited socket will do */
+    const char *path; /* Unix socket instead of host and port */
     int backlog;
     struct mw_admission_limits admission;
     /* A connection that may be served: `fd` is non-blocking; `admission` must be given to its socket. */
     void (*accepted)(void *owner, int fd, struct mw_admission *admission);
     void *owner;
+    /* One of these is taken instead of binding, when it has this name (NULL: none has) or is bound to this address. */
+    const struct mw_inherited *inherited;
+    const char *inherited_name;
 };
 
 /* NULL with a sentence in `why` and the errno in `*error` (ENOENT: nothing of that name was inherited). */
