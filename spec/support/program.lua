@@ -63,16 +63,25 @@ function M.spawn(arguments, options)
   return peer.spawn(options and options.command or M.binary, arguments, options)
 end
 
----Start a script, given as text, which finds `moonwire`, `uv`, `tell(event, fields)`, `serve(app, options)` and
+---The words that run a script, given as text, which finds `moonwire`, `uv`, `tell(event, fields)`, `serve(app, options)` and
 ---`next_order()` (waits for a word on standard input, and then closes it).
 ---@param script string
 ---@param arguments? string[]
 ---@param program_options? string[] of the program itself
+---@return string[] command
+function M.command(script, arguments, program_options)
+  local words = { M.binary, table.unpack(program_options or {}) }
+  words[#words + 1] = M.write(PRELUDE .. script)
+  return table.move(arguments or {}, 1, #(arguments or {}), #words + 1, words)
+end
+
+---Start such a script.
+---@param script string
+---@param arguments? string[]
+---@param program_options? string[]
 ---@return spec.Peer
 function M.start(script, arguments, program_options)
-  local words = table.move(program_options or {}, 1, #(program_options or {}), 1, {})
-  words[#words + 1] = M.write(PRELUDE .. script)
-  return M.spawn(table.move(arguments or {}, 1, #(arguments or {}), #words + 1, words))
+  return M.spawn { table.unpack(M.command(script, arguments, program_options), 2) }
 end
 
 ---Wait until a process has ended.
