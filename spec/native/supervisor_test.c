@@ -115,7 +115,7 @@ static int recover(void *arg, int ready_fd)
     if (shared->lives == 4)
         usleep(300 * 1000);
     if (shared->lives <= 4)
-        raise(SIGSEGV);
+        raise(SIGKILL);
     return 0;
 }
 
