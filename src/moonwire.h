@@ -3,6 +3,7 @@
 #ifndef MW_MOONWIRE_H
 #define MW_MOONWIRE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,17 +12,28 @@
 
 struct lua_State;
 struct mw_engine;
+struct mw_guard;
 struct mw_inherited;
 struct mw_server;
 struct mw_task;
 struct mw_ws;
 struct uv_loop_s;
 
+/* A coroutine that C has resumed, and the one that was running then. They lie on the C stack, the main state's at the end. */
+struct mw_running {
+    struct lua_State *co;
+    struct mw_running *outer;
+};
+
 struct mw_runtime {
     struct uv_loop_s *loop;
     struct mw_engine *engine;
     struct lua_State *lua;            /* the main state: callbacks start from it */
-    struct lua_State *running;        /* the innermost coroutine that C has resumed */
+    struct mw_running main;           /* … as the outermost of those that run */
+    struct mw_running *running;       /* the innermost */
+    struct mw_guard *guard;           /* stops handlers that do not end; NULL: none */
+    uint64_t entries;                 /* handlers started so far */
+    _Atomic uint64_t entry;           /* the number of the one that runs, for the guard's thread; 0: none */
     struct lua_State *gathering;      /* the one that handles the messages of a read, one after the other, */
     const struct mw_ws *gathering_ws; /* and whose they are; NULL: none */
     struct mw_task *main_task;        /* stands for the main state and for coroutines that scripts make */

@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "bind/allocator.h"
 #include "bind/collector.h"
 #include "bind/core.h"
+#include "bind/coroutine.h"
 #include "bind/drain.h"
+#include "bind/guard.h"
 #include "bind/luv.h"
+#include "bind/memory.h"
 #include "bind/server.h"
 #include "bind/task.h"
 #include "bind/ws.h"
@@ -30,7 +32,7 @@ enum { PATH_SIZE = 4096, FINISH_MS = 5000 };
 struct process {
     struct mw_runtime runtime;
     struct mw_engine engine;
-    struct mw_allocator allocator;
+    struct mw_memory memory;
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
@@ -101,6 +103,7 @@ static int open_lua(lua_State *L)
 
     luaL_openlibs(L);
     mw_collector_open(L);
+    mw_coroutine_open(L);
     set_package_path(L);
     set_arg(L, process->options);
     mw_luv_open(L, &process->loop);
@@ -181,16 +184,6 @@ static void on_signal(uv_signal_t *signal, int number)
     mw_drain_begin(&process->drain, number == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
-static void stop_listening(struct mw_runtime *runtime)
-{
-    struct mw_server *next;
-
-    for (struct mw_server *server = runtime->servers; server; server = next) {
-        next = server->next;
-        mw_server_close(server);
-    }
-}
-
 static void close_handle(uv_handle_t *handle, void *arg)
 {
     (void)arg;
@@ -232,7 +225,7 @@ static bool finish_luv(struct process *process)
 
 static void end_connections(struct process *process)
 {
-    stop_listening(&process->runtime);
+    mw_server_close_all(&process->runtime);
     terminate_sockets(&process->runtime);
     mw_engine_end_turn(&process->engine);
     mw_socket_retire_all(&process->engine, true);
@@ -258,7 +251,8 @@ static int shut_down(struct process *process)
         }
         lua_close(runtime->lua);
     }
-    mw_allocator_free(&process->allocator);
+    mw_guard_stop(runtime->guard);
+    mw_allocator_free(&process->memory.allocator);
     mw_task_close(runtime);
     close_handles(process);
     mw_engine_close(&process->engine);
@@ -311,7 +305,8 @@ static bool boot(struct process *process)
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->finish);
-    lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->allocator);
+    mw_memory_init(&process->memory, runtime, process->options->memory_limit);
+    lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->memory.allocator);
     if (!L) {
         mw_log(MW_LOG_ERROR, "not enough memory for Lua");
         return false;
@@ -348,6 +343,16 @@ static void turn_to_the_end(struct process *process)
     turn_until_stopped(process);
 }
 
+static void start_guard(struct process *process)
+{
+    struct mw_guard_limits limits = {
+        .warning_ms = process->options->handler_warning_ms,
+        .limit_ms = process->options->handler_limit_ms,
+        .is_supervised = process->options->supervise,
+    };
+    process->runtime.guard = mw_guard_start(&process->runtime, &limits);
+}
+
 int mw_runtime_run(const struct mw_runtime_options *options)
 {
     struct process *process = calloc(1, sizeof *process);
@@ -361,8 +366,9 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     }
     struct mw_runtime *runtime = &process->runtime;
     if (load_main(runtime->lua, options)) {
+        start_guard(process);
         mw_service_watch(&process->service);
-        mw_task_spawn(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
+        mw_task_spawn_main(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
         mw_service_look(&process->service);
         turn_to_the_end(process);
     } else {

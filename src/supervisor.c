@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/notify.h"
+#include "bind/guard.h"
 
 enum { SIGNAL_EXIT = 128 };
 
@@ -194,15 +195,15 @@ static bool is_final(const struct state *state, int status)
     if (WIFSIGNALED(status))
         return sigismember(&state->sent, WTERMSIG(status)) == 1;
     /* What fails before it was ever ready is written wrongly, or not allowed: a person has to look. */
-    return WEXITSTATUS(status) == 0 || (WEXITSTATUS(status) != MW_EXIT_HANGS && !state->was_ready);
+    return WEXITSTATUS(status) == 0 || (WEXITSTATUS(status) != MW_EXIT_STUCK && !state->was_ready);
 }
 
 static void describe(int status, char *text, size_t size)
 {
     if (WIFSIGNALED(status))
         snprintf(text, size, "was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) == MW_EXIT_HANGS)
-        snprintf(text, size, "did not answer any more (exit code %d)", MW_EXIT_HANGS);
+    else if (WEXITSTATUS(status) == MW_EXIT_STUCK)
+        snprintf(text, size, "did not answer any more (exit code %d)", MW_EXIT_STUCK);
     else
         snprintf(text, size, "ended with exit code %d", WEXITSTATUS(status));
 }

@@ -22,7 +22,7 @@ struct mw_supervisor {
     void *arg;
 };
 
-enum { MW_SUPERVISOR_DEATHS_MAX = 16, MW_EXIT_HANGS = 70 };
+enum { MW_SUPERVISOR_DEATHS_MAX = 16 };
 
 /* 0.1 s to 10 s; 60 s of health; 5 deaths in 60 s. */
 void mw_supervisor_times_default(struct mw_supervisor_times *times);

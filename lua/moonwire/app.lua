@@ -30,6 +30,7 @@ local LIMITS = {
   write_timeout = options.seconds(0.001),
   max_connections = options.integer(0),
   max_per_address = options.integer(0),
+  max_connects_per_address = options.integer(0),
 }
 
 local function with_limits(schema)
@@ -43,6 +44,15 @@ local APP_OPTIONS = with_limits { max_body = options.integer(0) }
 local ROUTE_OPTIONS = { max_body = options.integer(0) }
 -- A string of digits will do: ports come from the command line and the environment.
 local PORT = options.integer(0, 65535)
+local TLS_OPTIONS = {
+  cert = options.string,
+  key = options.string,
+  also = options.list_of(options.group { cert = options.string, key = options.string }),
+  min_version = options.one_of("1.2", "1.3"),
+  reload = options.either("a number of seconds from 0.1 to 86400, or false", options.seconds(0.1, 86400), options.off),
+  client_ca = options.string,
+  client_certificates = options.one_of("required", "optional"),
+}
 local LISTEN_OPTIONS = with_limits {
   host = options.string,
   port = function(port)
@@ -51,7 +61,8 @@ local LISTEN_OPTIONS = with_limits {
   path = options.string,
   inherited = options.string,
   backlog = options.integer(1, 65535),
-  tls = options.group { cert = options.string, key = options.string },
+  reserved_descriptors = options.integer(0, 1 << 20),
+  tls = options.group(TLS_OPTIONS),
 }
 local CLOSE_OPTIONS = {
   code = function(code)
@@ -195,9 +206,23 @@ local function retire(app, seconds)
   end
 end
 
+-- What options of TLS need of one another; raises at the script's line.
+local function check_tls(tls)
+  if not (tls.cert and tls.key) then
+    error("listen: option 'tls' needs both 'cert' and 'key'", 3)
+  elseif tls.client_certificates and not tls.client_ca then
+    error("listen: option 'tls.client_certificates' needs 'client_ca', the authorities that sign them", 3)
+  end
+  for i, pair in ipairs(tls.also or {}) do
+    if not (pair.cert and pair.key) then
+      error(("listen: option 'tls.also[%d]' needs both 'cert' and 'key'"):format(i), 3)
+    end
+  end
+end
+
 ---Open a port or a Unix socket.
 ---@param listen_options table
----@return table? listener with `address()` and `close()`
+---@return table? listener with `address()`, `close()` and `reload_tls()`
 ---@return string? message
 ---@return string? code
 function App:listen(listen_options)
@@ -211,8 +236,8 @@ function App:listen(listen_options)
     error("listen: option 'host' needs 'port' beside it", 2)
   elseif not settings.path and not settings.port and not settings.inherited then
     error("listen: option 'port' is missing (0 takes any free one)", 2)
-  elseif settings.tls and not (settings.tls.cert and settings.tls.key) then
-    error("listen: option 'tls' needs both 'cert' and 'key'", 2)
+  elseif settings.tls then
+    check_tls(settings.tls)
   end
   settings.port = settings.port and math.tointeger(settings.port)
   for name in pairs(LIMITS) do

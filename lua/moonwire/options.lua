@@ -112,7 +112,8 @@ function M.list_of(item_check, least)
     for i, item in ipairs(value) do
       local wrong = item_check(item)
       if wrong then
-        return ("[%d] %s"):format(i, wrong)
+        local inner, rest = wrong:match "^([%.%[]%S+) (.*)"
+        return ("[%d]%s %s"):format(i, inner or "", rest or wrong)
       end
     end
   end

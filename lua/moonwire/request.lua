@@ -55,8 +55,9 @@ end
 ---@return moonwire.Request
 function M.new(exchange, target)
   local method, url_text, minor, headers = exchange:head()
-  local address, port, secure = exchange:peer()
-  return M.make(method, url_text, minor, headers, target, { address = address, port = port, secure = secure })
+  local address, port, secure, certificate = exchange:peer()
+  local peer = { address = address, port = port, secure = secure, certificate = certificate }
+  return M.make(method, url_text, minor, headers, target, peer)
 end
 
 ---@param method string
@@ -64,7 +65,7 @@ end
 ---@param minor integer
 ---@param headers table<string, string>
 ---@param target table as for `new`
----@param peer {address: string, port: integer, secure: boolean?}
+---@param peer {address: string, port: integer, secure: boolean?, certificate: moonwire.ClientCertificate?}
 ---@return moonwire.Request
 function M.make(method, url_text, minor, headers, target, peer)
   -- A host in the target counts, and Host does not (RFC 9112 §3.2.2).
@@ -83,6 +84,7 @@ function M.make(method, url_text, minor, headers, target, peer)
     remote_address = peer.address,
     remote_port = peer.port,
     secure = peer.secure or false,
+    client_certificate = peer.certificate,
   }, Request)
 end
 

@@ -6,6 +6,7 @@
 local core = require "moonwire.core"
 local headers = require "moonwire.headers"
 local options = require "moonwire.options"
+local origins = require "moonwire.origins"
 local request_module = require "moonwire.request"
 local response_module = require "moonwire.response"
 local router = require "moonwire.router"
@@ -13,30 +14,6 @@ local url = require "moonwire.url"
 local ws_module = require "moonwire.ws"
 
 local M = {}
-
--- "https://chat.example:8443" as scheme, host and port, for comparing; nil when it is no origin.
-local function parse_origin(text)
-  local scheme, rest = text:match("^(%a[%w+%-%.]*)://(.+)$")
-  if not scheme then
-    return nil
-  end
-  local host, port = rest:match("^(%[[%x:%.]+%]):?(%d*)$")
-  if not host then
-    host, port = rest:match("^([%w%-%._]+):?(%d*)$")
-  end
-  scheme = scheme:lower()
-  return host and {
-    scheme = scheme,
-    host = host:lower(),
-    port = math.tointeger(tonumber(port)) or url.DEFAULT_PORTS[scheme],
-  }
-end
-
-local function origin(value)
-  if type(value) ~= "string" or (value ~= "null" and not parse_origin(value)) then
-    return "must be an origin such as \"https://example.com\""
-  end
-end
 
 local BEHAVIOUR = {
   slow = options.one_of("close", "drop", "latest"),
@@ -49,14 +26,7 @@ local BEHAVIOUR = {
   error = options.func,
   -- decided here
   protocols = options.list_of(ws_module.protocol_name, 1),
-  origins = function(value)
-    if value == "same-host" or value == "*" then
-      return nil
-    elseif type(value) == "string" then
-      return 'must be "same-host", "*" or a list of origins'
-    end
-    return options.list_of(origin)(value)
-  end,
+  origins = origins.fault,
   upgrade = options.func,
 }
 -- Limits, passed on to core.
@@ -79,6 +49,7 @@ function M.compile(app, pattern, given, level)
   local behaviour = options.check(("app:ws '%s'"):format(pattern), BEHAVIOUR, given, level)
   ws_module.normalise(("app:ws '%s'"):format(pattern), behaviour, level)
   local value = { origins = behaviour.origins or "same-host", protocols = {}, upgrade = behaviour.upgrade }
+  value.told = origins.account()
   for _, name in ipairs(behaviour.protocols or {}) do
     value.protocols[name] = true
   end
@@ -105,47 +76,9 @@ function M.reject(status, text, extra_headers)
   return setmetatable({ status = status, text = text, headers = headers.copy(extra_headers) }, Rejection)
 end
 
-local function same_host(offered, host_header)
-  if not host_header or not offered.port then
-    return false
-  end
-  local host = parse_origin(offered.scheme .. "://" .. host_header)
-  return host ~= nil and host.host == offered.host and host.port == offered.port
-end
-
----Whether a page of this origin may connect.
----@param allowed "same-host"|"*"|string[]
----@param header? string the Origin header; programs that are no browsers send none
----@param host_header? string
----@return boolean
-function M.is_origin_allowed(allowed, header, host_header)
-  if not header or allowed == "*" then
-    return true
-  end
-  local offered = parse_origin(header)
-  if allowed == "same-host" then
-    return offered ~= nil and same_host(offered, host_header)
-  end
-  for _, entry in ipairs(allowed) do
-    local known = parse_origin(entry)
-    if entry == header then
-      return true
-    elseif known and offered and known.scheme == offered.scheme and known.host == offered.host
-      and known.port == offered.port then
-      return true
-    end
-  end
-  return false
-end
-
 local function refuse(res, status, text, extra_headers)
   res.must_close = true
   response_module.answer(res, status, text, extra_headers)
-end
-
--- Text from a client, fit for a log line.
-local function shown(text)
-  return (tostring(text):sub(1, 200):gsub("[%c\127-\255]", "?"))
 end
 
 -- The first subprotocol of the client's list that the route speaks.
@@ -197,7 +130,7 @@ end
 function M.serve_plain(app, exchange, target, from, host)
   local route = app.router:literal(router.WEBSOCKET, target)
   local value = route and route.value
-  if not value or value.upgrade or app.closing or not M.is_origin_allowed(value.origins, from, host) then
+  if not value or value.upgrade or app.closing or not origins.is_allowed(value.origins, from, host) then
     return false
   end
   local ok, offered = exchange:handshake()
@@ -227,10 +160,9 @@ function M.serve(app, exchange, req, res)
   end
   req.params, req.protocols = params, offered or {}
   local value = route.value
-  if not M.is_origin_allowed(value.origins, req.headers.origin, req.headers.host) then
-    core.log("warning", ("%s: refused a page from %s, because it is not from %s; origins = { \"%s\" } would allow it")
-      :format(route.label, shown(req.headers.origin), shown(req.headers.host), shown(req.headers.origin)))
-    return refuse(res, 403, "this origin may not connect\n")
+  if not origins.is_allowed(value.origins, req.headers.origin, req.headers.host) then
+    origins.tell_refused(value.told, route.label, value.origins, req.headers)
+    return refuse(res, 403, "pages of this origin may not connect; the server's log says what would allow them\n")
   end
   local fine, data, protocol, extra_headers = xpcall(decide, with_traceback, value, req)
   if not fine then
@@ -260,6 +192,7 @@ end
 function FIELDS.request(opening, pattern)
   local method, target, minor, header_table = core.parse_head(opening.head)
   local parts = url.parse_target(target)
+  opening.certificate = opening.der and core.parse_certificate(opening.der)
   local req = request_module.make(method, target, minor, header_table, parts, opening)
   req.params = router.params(pattern, parts.segments)
   return req
@@ -273,8 +206,11 @@ core.on_restore(function(packed, pattern, name)
   local field = FIELDS[name]
   if field then
     local protocol, address, port, secure, at = string.unpack("<s2s1I2B", packed)
-    local head = packed:sub(at)
-    local opening = { protocol = protocol, address = address, port = port, secure = secure == 1, head = head }
+    local opening = { protocol = protocol, address = address, port = port, secure = secure > 0 }
+    if secure == 2 then
+      opening.der, at = string.unpack("<s4", packed, at)
+    end
+    opening.head = packed:sub(at)
     return field(opening, pattern)
   end
 end)

@@ -423,4 +423,16 @@ describe("an opening handshake (RFC 6455 §4)", function()
     end, "the close event")
     assert.is_true(events.open <= 1)
   end)
+
+  it("may be all that the client ever says: the end that came while `upgrade` waits is heard of", function()
+    local peer = raw.connect(address)
+    peer:write(raw.opening "/ws?wait=1")
+    box:take "upgrading"
+    peer:shutdown()
+    raw.turn()
+    box:put "go on"
+    peer:wait_for_end()
+    assert_nothing_left()
+    assert.same({ open = 1, close = 1, code = 1006 }, events)
+  end)
 end)

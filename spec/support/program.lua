@@ -63,6 +63,13 @@ function M.spawn(arguments, options)
   return peer.spawn(options and options.command or M.binary, arguments, options)
 end
 
+---Write a script, given as text, to be started in a way of one's own; it finds what those of `command` do.
+---@param script string
+---@return string path
+function M.script(script)
+  return M.write(PRELUDE .. script)
+end
+
 ---The words that run a script, given as text, which finds `moonwire`, `uv`, `tell(event, fields)`, `serve(app, options)` and
 ---`next_order()` (waits for a word on standard input, and then closes it).
 ---@param script string
@@ -71,7 +78,7 @@ end
 ---@return string[] command
 function M.command(script, arguments, program_options)
   local words = { M.binary, table.unpack(program_options or {}) }
-  words[#words + 1] = M.write(PRELUDE .. script)
+  words[#words + 1] = M.script(script)
   return table.move(arguments or {}, 1, #(arguments or {}), #words + 1, words)
 end
 

@@ -1,5 +1,5 @@
 -- tls.lua - certificates for specs: an authority, a certificate of "localhost" (also 127.0.0.1 and ::1) signed by it, and a
--- second authority that has signed nothing. Made once for each run with the openssl command.
+-- second authority. Made once for each run with the openssl command; more are made as specs ask for them.
 -- SPDX-License-Identifier: MIT
 
 local async = require "spec.support.async"
@@ -28,22 +28,72 @@ openssl x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreat
   -out server.pem
 ]]
 
+-- Runs a script of the shell, written to a file of that name in the directory.
+local function run(directory, name, script)
+  local path = directory .. "/" .. name
+  local file = assert(io.open(path .. ".sh", "w"))
+  file:write(script)
+  file:close()
+  if not os.execute(("sh '%s.sh' > '%s.log' 2>&1"):format(path, path)) then
+    error("openssl failed:\n" .. io.open(path .. ".log"):read "a")
+  end
+end
+
 ---@return {ca: string, cert: string, key: string, stranger: string} files
 function M.files()
   local directory = async.shared_directory("tls", function(directory)
-    local log = directory .. "/log"
-    local script = io.open(directory .. "/make.sh", "w")
-    script:write(SCRIPT:format(directory))
-    script:close()
-    if not os.execute(("sh '%s/make.sh' > '%s' 2>&1"):format(directory, log)) then
-      error("openssl failed:\n" .. io.open(log):read "a")
-    end
+    run(directory, "make", SCRIPT:format(directory))
   end)
   return {
     ca = directory .. "/authority.pem",
     cert = directory .. "/server.pem",
     key = directory .. "/server.key",
     stranger = directory .. "/stranger.pem",
+  }
+end
+
+local ISSUE = [[
+set -e
+cd '%s'
+openssl req -utf8 -newkey %s -nodes -subj '%s' -keyout %s.key -out %s.csr
+cat > %s.ext <<END
+basicConstraints=CA:FALSE
+keyUsage=critical,digitalSignature
+extendedKeyUsage=%s
+subjectAltName=%s
+END
+openssl x509 -req -in %s.csr -CA '%s.pem' -CAkey '%s.key' -set_serial %d -days %d -extfile %s.ext -out %s.pem
+]]
+
+---The certificate in a PEM file, as bytes.
+---@param path string
+---@return string der
+function M.der(path)
+  local pipe = assert(io.popen(("openssl x509 -in '%s' -outform DER"):format(path)))
+  local bytes = pipe:read "a"
+  pipe:close()
+  return bytes
+end
+
+local serial = 0x5000
+
+---Make a certificate and its key: `<directory>/<name>.pem` and `.key`.
+---@param directory string
+---@param name string
+---@param options? {names: string?, subject: string?, usage: string?, days: integer?, by: string?, key: string?} `names` as in
+---  openssl's subjectAltName; `by`: "authority" or "stranger"
+---@return {cert: string, key: string, serial: string} pair
+function M.issue(directory, name, options)
+  options = options or {}
+  serial = serial + 1
+  local by = M.files().ca:gsub("authority%.pem$", options.by or "authority")
+  run(directory, name, ISSUE:format(directory, options.key or "ec -pkeyopt ec_paramgen_curve:prime256v1",
+    options.subject or "/CN=" .. name, name, name, name, options.usage or "serverAuth",
+    options.names or "DNS:localhost", name, by, by, serial, options.days or 2, name, name))
+  return {
+    cert = ("%s/%s.pem"):format(directory, name),
+    key = ("%s/%s.key"):format(directory, name),
+    serial = ("%X"):format(serial),
   }
 end
 

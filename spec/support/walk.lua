@@ -4,6 +4,7 @@
 -- SPDX-License-Identifier: MIT
 
 local options = require "moonwire.options"
+local tls = require "spec.support.tls"
 local uv = require "luv"
 
 local M = {}
@@ -100,6 +101,7 @@ end
 local function nothing() end
 
 local function look_at_plain_objects()
+  found_object("moonwire.ClientCertificate", core.parse_certificate(tls.der(tls.files().cert)))
   found_object("moonwire.Rejection", moonwire.reject(403, "no", { ["X-A"] = "b" }))
   found_object("moonwire.url.Parts", assert(modules["moonwire.url"].parse "http://user:secret@host:81/path?query"))
   local router = modules["moonwire.router"].new()

@@ -2,6 +2,7 @@
 -- The plain ones come from this process, through luv; those over TLS from a second one of the program.
 -- SPDX-License-Identifier: MIT
 
+local account = require "spec.support.account"
 local async = require "spec.support.async"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
@@ -12,16 +13,14 @@ local visitor = require "spec.support.visitor"
 local COUNT = 10000
 local SECURE_COUNT = program.is_sanitized and 400 or 1000
 local AT_ONCE = 100
-local GROWTH = 1.03 -- how much more memory a round may leave than the one before
-local ROUNDS = 5 -- at most
+local GROWTH = 1.03 -- how much more memory the second half of the visits may leave than the first
 
 after_each(function()
   visitor.close_all()
   peer.stop_all()
 end)
 
-local SERVER = [[
-  local core = require "moonwire.core"
+local SERVER = account.SCRIPT .. [[
   local options = arg[1] and { tls = { cert = arg[1], key = arg[2] } }
   local app = moonwire.app()
   local closed = 0
@@ -32,28 +31,10 @@ local SERVER = [[
     close = function(ws) closed = closed + 1 end,
   })
   app:get("/", function(req, res) res:send "x" end)
-  app:get("/account", function(req, res)
-    -- Everything that is only garbage goes; the pool of coroutines and libc's own caches stay.
-    collectgarbage() collectgarbage()
-    res:json { connections = core.count().connections, websockets = core.count().websockets, closed = closed }
-  end)
+  tell_account(app, function() return { closed = closed } end)
   serve(app, options)
   if options then serve(app) end
 ]]
-
--- Wait until only the connection that asks is left, and return what the server then holds.
-local function account(child, port)
-  local client = visitor.connect(port)
-  local told
-  repeat
-    client:request "/account"
-    local _, body = client:response()
-    told = require("moonwire.json").decode(body)
-  until told.connections == 1 and told.websockets == 0
-  local descriptors, memory = program.descriptors(child.pid), program.memory(child.pid)
-  client:close()
-  return descriptors, memory, told.closed
-end
 
 local CLOSE = visitor.frame(visitor.CLOSE, "\x03\xe8")
 local HELLO = visitor.frame(visitor.TEXT, "hello")
@@ -125,33 +106,19 @@ local function visit(port, count)
   assert.is_nil(problem)
 end
 
--- Memory goes up until the heap has seen its busiest moment, which on a loaded machine may come late; what leaks goes up
--- for ever. So the visits are repeated until one round more leaves no more than the one before, but not for ever.
-local function expect_no_growth(child, port, memory, visits)
-  for _ = 1, ROUNDS do
-    visits()
-    local _, now = account(child, port)
-    if now <= memory * GROWTH then
-      return
-    end
-    memory = now
-  end
-  error(("memory grew in each of %d rounds, to %d KiB"):format(ROUNDS, memory), 2)
-end
-
 it("ten thousand connections leave nothing", function()
   local child = program.start(SERVER)
   local port = child:expect("listening").port
   visit(port, AT_ONCE * 2)
-  local descriptors = account(child, port)
+  local descriptors = account.take(child, port)
   visit(port, COUNT / 2)
-  local half_descriptors, half_memory, half_closed = account(child, port)
+  local half_descriptors, half_memory, half = account.take(child, port)
   visit(port, COUNT / 2)
-  local all_descriptors, all_memory, all_closed = account(child, port)
+  local all_descriptors, all_memory, all = account.take(child, port)
   assert.same({ descriptors, descriptors }, { half_descriptors, all_descriptors })
-  assert.truthy(all_closed > half_closed and half_closed > COUNT / 6)
+  assert.truthy(all.closed > half.closed and half.closed > COUNT / 6)
   if not program.is_sanitized and all_memory > half_memory * GROWTH then
-    expect_no_growth(child, port, all_memory, function()
+    account.expect_no_growth(child, port, all_memory, function()
       visit(port, COUNT / 2)
     end)
   end
@@ -200,15 +167,15 @@ it("a thousand connections over TLS leave nothing", function()
     end
   end
   visit_secure(SECURE_COUNT / 10)
-  local descriptors = account(child, port)
+  local descriptors = account.take(child, port)
   visit_secure(SECURE_COUNT / 2)
-  local half_descriptors, half_memory, half_closed = account(child, port)
+  local half_descriptors, half_memory, half = account.take(child, port)
   visit_secure(SECURE_COUNT / 2)
-  local all_descriptors, all_memory, all_closed = account(child, port)
+  local all_descriptors, all_memory, all = account.take(child, port)
   assert.same({ descriptors, descriptors }, { half_descriptors, all_descriptors })
-  assert.equal(SECURE_COUNT / 2 * 4 // 5, all_closed - half_closed)
+  assert.equal(SECURE_COUNT / 2 * 4 // 5, all.closed - half.closed)
   if not program.is_sanitized and all_memory > half_memory * GROWTH then
-    expect_no_growth(child, port, all_memory, function()
+    account.expect_no_growth(child, port, all_memory, function()
       visit_secure(SECURE_COUNT / 2)
     end)
   end

@@ -350,53 +350,6 @@ describe("an upgrade", function()
   end)
 end)
 
-describe("origins", function()
-  local is_allowed = require("moonwire.upgrade").is_origin_allowed
-  for _, case in ipairs {
-    -- allowed, Origin, Host, answer
-    { "same-host", nil, "h", true },
-    { "same-host", "http://h", "h", true },
-    { "same-host", "http://h:80", "h", true },
-    { "same-host", "https://h", "h:443", true },
-    { "same-host", "https://h", "h", true },
-    { "same-host", "http://H:8080", "h:8080", true },
-    { "same-host", "http://[::1]:8080", "[::1]:8080", true },
-    { "same-host", "http://h:8080", "h", false },
-    { "same-host", "http://h", "h:8080", false },
-    { "same-host", "http://evil", "h", false },
-    { "same-host", "http://h.evil", "h", false },
-    { "same-host", "null", "h", false },
-    { "same-host", "http://h, http://evil", "h", false },
-    { "same-host", "http://h@evil", "h", false },
-    { "same-host", "http://h/", "h", false },
-    { "same-host", "chrome-extension://h", "h", false },
-    { "same-host", "http://h", nil, false },
-    { "same-host", "", "h", false },
-    { "*", "http://evil", "h", true },
-    { { "https://a.b" }, "https://A.b:443", "h", true },
-    { { "https://a.b" }, "http://a.b", "h", false },
-    { { "https://a.b" }, "https://a.b:8443", "h", false },
-    { { "https://x", "http://y:1" }, "http://y:1", "h", true },
-    { { "https://a.b" }, nil, "h", true },
-    { { "https://a.b" }, "null", "h", false },
-    { { "null" }, "null", "h", true },
-    { {}, "http://h", "h", false },
-  } do
-    it(("%s from %s to %s"):format(case[4] and "allow" or "refuse", tostring(case[2]), tostring(case[3])), function()
-      assert.equal(case[4], is_allowed(case[1], case[2], case[3]))
-    end)
-  end
-
-  it("are refused with 403 and a hint in the log", function()
-    local app = app_module.new()
-    app:ws("/x", {})
-    local exchange = upgrade(app, "/x", { origin = "https://evil\27[31m", host = "h" })
-    assert.equal(403, exchange:response().status)
-    assert.equal(1, #core.logged)
-    assert.matches('^warning: websocket /x: refused a page from https://evil%?%[31m.*origins = {', core.logged[1])
-  end)
-end)
-
 describe("moonwire.reject", function()
   local reject = require("moonwire.upgrade").reject
   for pattern, arguments in pairs {

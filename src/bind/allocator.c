@@ -2,9 +2,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "bind/allocator.h"
 
-#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define EVERY_BLOCK_FROM_MALLOC 1
@@ -14,16 +15,26 @@
 #endif
 #endif
 
-enum { CHUNK_SIZE = 64 * 1024 };
-
-struct mw_allocator_chunk {
-    struct mw_allocator_chunk *next;
-    size_t padding; /* blocks are aligned to 16 bytes */
+enum {
+    SLAB_SIZE = 64 * 1024, /* and alignment: a block's address tells its slab */
+    EMPTY_KEPT = 32, /* slabs at least, and half as many as are in use: collecting garbage empties and fills them */
 };
 
-static size_t class_of(size_t size)
+/* The head of a slab; its blocks follow. */
+struct mw_slab {
+    struct mw_slab *next; /* of those with room, or of the empty ones */
+    struct mw_slab **link;
+    void **free;     /* blocks given back */
+    char *untouched; /* from here on no block was ever taken */
+    unsigned live;   /* blocks in use */
+    unsigned class;
+    bool listed; /* among those with room */
+    _Alignas(MW_ALLOCATOR_STEP) char blocks[];
+};
+
+static unsigned class_of(size_t size)
 {
-    return (size - 1) / MW_ALLOCATOR_STEP;
+    return (unsigned)((size - 1) / MW_ALLOCATOR_STEP);
 }
 
 static bool is_small(size_t size)
@@ -36,63 +47,166 @@ static bool is_small(size_t size)
 #endif
 }
 
-/* The rest of an old chunk becomes a free block of its own. */
-static bool add_chunk(struct mw_allocator *allocator)
+static bool may_grow(const struct mw_allocator *allocator, size_t by)
 {
-    struct mw_allocator_chunk *chunk = malloc(CHUNK_SIZE);
+    if (!allocator->limit || allocator->held + by <= allocator->limit ||
+        (allocator->applies && !allocator->applies(allocator->arg)))
+        return true;
+    if (allocator->refused)
+        allocator->refused(allocator->arg);
+    return false;
+}
 
-    if (!chunk)
-        return false;
-    size_t left = (size_t)(allocator->end - allocator->next);
-    if (left >= MW_ALLOCATOR_STEP) {
-        void **block = (void **)(void *)allocator->next;
-        size_t class = class_of(left > MW_ALLOCATOR_MAX ? MW_ALLOCATOR_MAX : left);
-        *block = allocator->free[class];
-        allocator->free[class] = block;
+/* ---- slabs ---- */
+
+static void list(struct mw_allocator *allocator, struct mw_slab *slab)
+{
+    struct mw_slab **head = &allocator->partial[slab->class];
+
+    slab->next = *head;
+    slab->link = head;
+    if (slab->next)
+        slab->next->link = &slab->next;
+    *head = slab;
+    slab->listed = true;
+}
+
+static void unlist(struct mw_slab *slab)
+{
+    *slab->link = slab->next;
+    if (slab->next)
+        slab->next->link = slab->link;
+    slab->listed = false;
+}
+
+/* The system gives pages; those around an aligned slab go back. */
+static struct mw_slab *map_slab(void)
+{
+    char *memory = mmap(NULL, SLAB_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    if ((uintptr_t)memory % SLAB_SIZE == 0)
+        return (struct mw_slab *)(void *)memory;
+    munmap(memory, SLAB_SIZE);
+    memory = mmap(NULL, 2 * SLAB_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    size_t before = -(uintptr_t)memory % SLAB_SIZE;
+    if (before)
+        munmap(memory, before);
+    munmap(memory + before + SLAB_SIZE, SLAB_SIZE - before);
+    return (struct mw_slab *)(void *)(memory + before);
+}
+
+static struct mw_slab *add_slab(struct mw_allocator *allocator, unsigned class)
+{
+    struct mw_slab *slab = allocator->empty;
+
+    if (slab) {
+        allocator->empty = slab->next;
+        allocator->empty_count--;
+    } else {
+        slab = may_grow(allocator, SLAB_SIZE) ? map_slab() : NULL;
+        if (!slab)
+            return NULL;
+        allocator->held += SLAB_SIZE;
+        allocator->slab_count++;
     }
-    chunk->next = allocator->chunks;
-    allocator->chunks = chunk;
-    allocator->next = (char *)(chunk + 1);
-    allocator->end = (char *)chunk + CHUNK_SIZE;
-    return true;
+    slab->free = NULL;
+    slab->untouched = slab->blocks;
+    slab->live = 0;
+    slab->class = class;
+    list(allocator, slab);
+    return slab;
+}
+
+static void release_slab(struct mw_allocator *allocator, struct mw_slab *slab)
+{
+    unlist(slab);
+    slab->next = allocator->empty;
+    allocator->empty = slab;
+    allocator->empty_count++;
+    size_t kept = EMPTY_KEPT + (allocator->slab_count - allocator->empty_count) / 2;
+    while (allocator->empty_count > kept) {
+        struct mw_slab *surplus = allocator->empty;
+        allocator->empty = surplus->next;
+        if (munmap(surplus, SLAB_SIZE) != 0) {
+            allocator->empty = surplus;
+            return;
+        }
+        allocator->empty_count--;
+        allocator->slab_count--;
+        allocator->held -= SLAB_SIZE;
+    }
+}
+
+/* ---- blocks ---- */
+
+static void *take_small(struct mw_allocator *allocator, size_t size)
+{
+    unsigned class = class_of(size);
+    struct mw_slab *slab;
+
+    while ((slab = allocator->partial[class])) {
+        void **block = slab->free;
+        if (block) {
+            slab->free = *block;
+            slab->live++;
+            return block;
+        }
+        size_t rounded = (size_t)(class + 1) * MW_ALLOCATOR_STEP;
+        if (slab->untouched + rounded <= (char *)slab + SLAB_SIZE) {
+            block = (void **)(void *)slab->untouched;
+            slab->untouched += rounded;
+            slab->live++;
+            return block;
+        }
+        unlist(slab);
+    }
+    return add_slab(allocator, class) ? take_small(allocator, size) : NULL;
+}
+
+static void give_back(struct mw_allocator *allocator, void *memory)
+{
+    struct mw_slab *slab = (struct mw_slab *)(void *)((char *)memory - (uintptr_t)memory % SLAB_SIZE);
+    void **block = memory;
+
+    *block = slab->free;
+    slab->free = block;
+    if (!slab->listed)
+        list(allocator, slab);
+    if (--slab->live == 0)
+        release_slab(allocator, slab);
 }
 
 static void *take(struct mw_allocator *allocator, size_t size)
 {
-    size_t class = class_of(size), rounded = (class + 1) * MW_ALLOCATOR_STEP;
-    void **block = allocator->free[class];
-
-    if (block) {
-        allocator->free[class] = *block;
-        return block;
-    }
-    if ((size_t)(allocator->end - allocator->next) < rounded && !add_chunk(allocator))
-        return NULL;
-    block = (void **)(void *)allocator->next;
-    allocator->next += rounded;
+    if (is_small(size))
+        return take_small(allocator, size);
+    void *block = may_grow(allocator, size) ? malloc(size) : NULL;
+    if (block)
+        allocator->held += size;
     return block;
 }
 
-static void give_back(struct mw_allocator *allocator, void *memory, size_t size)
+static void drop(struct mw_allocator *allocator, void *block, size_t size)
 {
-    void **block = memory;
-
-    *block = allocator->free[class_of(size)];
-    allocator->free[class_of(size)] = block;
+    if (is_small(size)) {
+        give_back(allocator, block);
+        return;
+    }
+    free(block);
+    allocator->held -= size;
 }
 
-/* At least one of the two sizes is small. */
-static void *move(struct mw_allocator *allocator, void *block, size_t old_size, size_t size)
+static void *resize_large(struct mw_allocator *allocator, void *block, size_t old_size, size_t size)
 {
-    void *moved = is_small(size) ? take(allocator, size) : malloc(size);
-
-    if (!moved)
+    if (size > old_size && !may_grow(allocator, size - old_size))
         return NULL;
-    memcpy(moved, block, old_size < size ? old_size : size);
-    if (is_small(old_size))
-        give_back(allocator, block, old_size);
-    else
-        free(block);
+    void *moved = realloc(block, size);
+    if (moved)
+        allocator->held += size - old_size;
     return moved;
 }
 
@@ -101,26 +215,28 @@ void *mw_allocator_realloc(void *ud, void *block, size_t old_size, size_t size)
     struct mw_allocator *allocator = ud;
 
     if (!block) /* `old_size` then tells the kind of object */
-        return size == 0 ? NULL : is_small(size) ? take(allocator, size) : malloc(size);
-    if (size == 0) {
-        if (is_small(old_size))
-            give_back(allocator, block, old_size);
-        else
-            free(block);
+        return size ? take(allocator, size) : NULL;
+    if (!size) {
+        drop(allocator, block, old_size);
         return NULL;
     }
     if (!is_small(old_size) && !is_small(size))
-        return realloc(block, size);
+        return resize_large(allocator, block, old_size, size);
     if (is_small(old_size) && is_small(size) && class_of(old_size) == class_of(size))
         return block;
-    return move(allocator, block, old_size, size);
+    void *moved = take(allocator, size);
+    if (!moved)
+        return NULL;
+    memcpy(moved, block, old_size < size ? old_size : size);
+    drop(allocator, block, old_size);
+    return moved;
 }
 
 void mw_allocator_free(struct mw_allocator *allocator)
 {
-    while (allocator->chunks) {
-        struct mw_allocator_chunk *chunk = allocator->chunks;
-        allocator->chunks = chunk->next;
-        free(chunk);
+    while (allocator->empty) {
+        struct mw_slab *slab = allocator->empty;
+        allocator->empty = slab->next;
+        munmap(slab, SLAB_SIZE);
     }
 }

@@ -11,6 +11,7 @@
 #include "bind/load.h"
 #include "bind/route.h"
 #include "bind/server.h"
+#include "bind/tls.h"
 #include "bind/topics.h"
 #include "bind/ws.h"
 #include "net/admission.h"
@@ -130,6 +131,7 @@ int mw_core_open(lua_State *L)
         {"topics", mw_hub_new},
         {"on_restore", mw_ws_on_restore},
         {"parse_head", mw_headers_parse},
+        {"parse_certificate", mw_tls_parse_certificate},
         {"connect", mw_client_connect},
         {"request", mw_client_request},
         {"load", mw_load_lua_run},

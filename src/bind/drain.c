@@ -145,16 +145,6 @@ static void on_pace(uv_timer_t *timer)
     close_ours(runtime);
 }
 
-static void stop_listening(struct mw_runtime *runtime)
-{
-    struct mw_server *next;
-
-    for (struct mw_server *server = runtime->servers; server; server = next) {
-        next = server->next;
-        mw_server_close(server);
-    }
-}
-
 void mw_drain_begin(struct mw_drain *drain, const char *signal)
 {
     struct mw_runtime *runtime = drain->runtime;
@@ -164,7 +154,7 @@ void mw_drain_begin(struct mw_drain *drain, const char *signal)
     drain->signal = signal;
     drain->begun_ms = uv_now(runtime->loop);
     runtime->stopping = true;
-    stop_listening(runtime);
+    mw_server_close_all(runtime);
     mw_core_run_stop_handlers(runtime);
     drain->something = connections || runtime->stop_handlers;
     if (signal && drain->something)

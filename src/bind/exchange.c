@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "bind/box.h"
 #include "bind/server.h"
+#include "bind/tls.h"
 #include "bind/upgrade.h"
 
 static const char EXCHANGE[] = "moonwire.exchange";
@@ -264,7 +265,8 @@ static int exchange_peer(lua_State *L)
     lua_pushstring(L, address);
     lua_pushinteger(L, port);
     lua_pushboolean(L, box->exchange->socket->ssl != NULL);
-    return 3;
+    mw_tls_push_client(L, box->exchange->socket->ssl);
+    return 4;
 }
 
 static int exchange_has_body(lua_State *L)

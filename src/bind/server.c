@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "bind/option.h"
+#include "bind/tls.h"
 
 static const char LISTENER[] = "moonwire.listener";
 
@@ -40,8 +41,20 @@ void mw_server_close(struct mw_server *server)
     mw_listener_close(server->listener);
     server->listener = NULL;
     mw_wire_retire(server->runtime->engine, server);
+    if (server->vhost)
+        mw_tls_server_stop(mw_wire_vhost_tls(server->vhost));
     mw_http_close_idle(server->runtime->engine, server);
     unanchor_if_done(server);
+}
+
+void mw_server_close_all(struct mw_runtime *runtime)
+{
+    struct mw_server *next;
+
+    for (struct mw_server *server = runtime->servers; server; server = next) {
+        next = server->next;
+        mw_server_close(server);
+    }
 }
 
 /* A connection is ready for HTTP: plain ones at once, TLS ones when their first bytes came. */
@@ -105,10 +118,16 @@ static void read_listener(lua_State *L, struct mw_listener_options *options)
     if (options->port > 65535)
         luaL_error(L, "option 'port': a number from 0 to 65535 expected");
     options->backlog = (int)mw_option_integer(L, 1, "backlog", 1024);
+    options->reserved_descriptors = (unsigned)mw_option_integer(L, 1, "reserved_descriptors", 64);
     options->admission.total = (size_t)mw_option_integer(L, 1, "max_connections", 10000);
     options->admission.loopback_too = lua_getfield(L, 1, "max_per_address") != LUA_TNIL;
     lua_pop(L, 1);
     options->admission.per_address = (size_t)mw_option_integer(L, 1, "max_per_address", 256);
+    options->admission.loopback_connects_too = lua_getfield(L, 1, "max_connects_per_address") != LUA_TNIL;
+    lua_pop(L, 1);
+    /* Where addresses don't count, behind a proxy on another machine, they don't count here either. */
+    options->admission.connects_per_address =
+        (size_t)mw_option_integer(L, 1, "max_connects_per_address", options->admission.per_address ? 256 : 0);
 }
 
 static int refused(lua_State *L, const char *message, const char *code)
@@ -117,21 +136,6 @@ static int refused(lua_State *L, const char *message, const char *code)
     lua_pushstring(L, message);
     lua_pushstring(L, code);
     return 3;
-}
-
-/* Makes the TLS side when the options have one. False with a sentence in `why`. */
-static bool read_tls(lua_State *L, struct mw_server *server, char *why, size_t size)
-{
-    if (lua_getfield(L, 1, "tls") == LUA_TNIL || !lua_toboolean(L, -1))
-        return true;
-    luaL_checktype(L, -1, LUA_TTABLE);
-    int at = lua_gettop(L);
-    struct mw_wire_tls tls = {.cert = mw_option_string(L, at, "cert"), .key = mw_option_string(L, at, "key")};
-    if (!tls.cert || !tls.key)
-        luaL_error(L, "option 'tls': { cert = file name, key = file name } expected");
-    tls.handshake_timeout_ms = server->http.head_timeout_ms;
-    server->vhost = mw_wire_vhost_new(server->runtime->engine, &tls, why, size);
-    return server->vhost != NULL;
 }
 
 static const char *code_of(const struct mw_listener_options *options, int error)
@@ -158,7 +162,7 @@ int mw_server_listen(lua_State *L)
     read_http(L, &server->http);
     read_listener(L, &options);
     options.owner = server;
-    if (!read_tls(L, server, why, sizeof why))
+    if (!mw_tls_listen(L, 1, server, why, sizeof why))
         return refused(L, why, "tls");
     server->listener = mw_listener_open(runtime->engine, &options, why, sizeof why, &error);
     if (!server->listener) {
@@ -209,9 +213,25 @@ static int listener_address(lua_State *L)
     return 1;
 }
 
+static int listener_reload_tls(lua_State *L)
+{
+    struct mw_server *server = luaL_checkudata(L, 1, LISTENER);
+    char why[512];
+
+    if (!server->listener)
+        return refused(L, "closed", "closed");
+    if (!server->vhost)
+        return refused(L, "this listener has no TLS", "tls");
+    if (!mw_tls_server_reload(mw_wire_vhost_tls(server->vhost), why, sizeof why))
+        return refused(L, why, "tls");
+    lua_pushboolean(L, true);
+    return 1;
+}
+
 void mw_server_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"close", listener_close}, {"address", listener_address}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"close", listener_close}, {"address", listener_address}, {"reload_tls", listener_reload_tls}, {NULL, NULL}};
 
     luaL_newmetatable(L, LISTENER);
     luaL_newlib(L, methods);

@@ -27,6 +27,7 @@ void mw_server_open(lua_State *L);
 /* core.listen(options, handler) */
 int mw_server_listen(lua_State *L);
 void mw_server_close(struct mw_server *server);
+void mw_server_close_all(struct mw_runtime *runtime);
 /* An HTTP connection of this server is gone. */
 void mw_server_forget(struct mw_server *server);
 extern const struct mw_http_events mw_exchange_events;

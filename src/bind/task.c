@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "bind/guard.h"
+#include "bind/traceback.h"
 
 static struct mw_task *task_of(lua_State *L)
 {
@@ -23,7 +25,8 @@ void mw_task_open(struct mw_runtime *runtime, lua_State *L)
     runtime->main_task = calloc(1, sizeof *runtime->main_task);
     if (!runtime->main_task)
         abort();
-    runtime->running = L;
+    runtime->main = (struct mw_running){L, NULL};
+    runtime->running = &runtime->main;
     *runtime->main_task = (struct mw_task){.runtime = runtime, .co = L, .ref = LUA_NOREF};
     /* Coroutines that scripts make inherit this pointer, and so find the runtime. */
     *(struct mw_task **)lua_getextraspace(L) = runtime->main_task;
@@ -93,46 +96,46 @@ static struct mw_task *acquire(struct mw_runtime *runtime)
 
 static void release(struct mw_task *task)
 {
-    task->waiting = false;
+    task->waiting = task->is_main = false;
     lua_settop(task->co, 0);
     task->next = task->runtime->idle_tasks;
     task->runtime->idle_tasks = task;
 }
 
-/* Message and traceback of the failed coroutine at light userdata 1; strings are made under protection. */
-static int describe(lua_State *L)
+static int replace_coroutine(lua_State *L)
 {
-    lua_State *co = lua_touserdata(L, 1);
-    const char *message = lua_tostring(co, -1);
+    struct mw_task *task = lua_touserdata(L, 1);
 
-    if (!message && luaL_getmetafield(co, -1, "__tostring") != LUA_TNIL) {
-        lua_pop(co, 1);
-        message = luaL_tolstring(co, -1, NULL);
-    }
-    if (!message)
-        message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(co, -1));
-    luaL_traceback(L, co, message, 0);
-    return 1;
+    task->co = lua_newthread(L);
+    *(struct mw_task **)lua_getextraspace(task->co) = task;
+    lua_rawseti(L, LUA_REGISTRYINDEX, task->ref);
+    return 0;
 }
 
-/* Leaves one value on L's stack. */
-static const char *push_description(lua_State *L, lua_State *co)
+/* The task failed: its coroutine can be used again, unless it was interrupted. Lua calls no hook any more in one whose hook
+ * has raised an error, so another handler could not be interrupted there. */
+static void recover(lua_State *L, struct mw_task *task)
 {
-    lua_pushcfunction(L, describe);
-    lua_pushlightuserdata(L, co);
-    lua_pcall(L, 1, 1, 0);
-    const char *text = lua_tostring(L, -1);
-    return text ? text : "an error without a message";
+    lua_resetthread(task->co);
+    if (lua_gethook(task->co)) {
+        lua_pushcfunction(L, replace_coroutine);
+        lua_pushlightuserdata(L, task);
+        if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+            /* As one that waits for ever: freed with the state. */
+            task->waiting = true;
+            return;
+        }
+    }
+    release(task);
 }
 
 static void fail(struct mw_task *task, mw_task_done done, void *arg)
 {
     lua_State *L = task->runtime->lua;
     int top = lua_gettop(L);
-    const char *text = push_description(L, task->co);
+    const char *text = mw_traceback_of_failed(L, task->co);
 
-    lua_resetthread(task->co);
-    release(task);
+    recover(L, task);
     if (done) {
         done(arg, text);
     } else {
@@ -142,15 +145,24 @@ static void fail(struct mw_task *task, mw_task_done done, void *arg)
     lua_settop(L, top);
 }
 
-/* Lua counts how deep C calls nest from where it is resumed: a script in which one task starts another for ever shall
- * get an error, not overflow the stack. */
-static int resume_from_running(struct mw_runtime *runtime, lua_State *co, int nargs, int *results)
+int mw_task_resume(struct mw_runtime *runtime, lua_State *from, lua_State *co, int nargs, int *results)
 {
-    lua_State *from = runtime->running;
+    struct mw_running here = {co, runtime->running};
 
-    runtime->running = co;
+    runtime->running = &here;
     int status = lua_resume(co, from, nargs, results);
-    runtime->running = from;
+    runtime->running = here.outer;
+    return status;
+}
+
+/* From moonwire into a script. Lua counts how deep C calls nest from where it is resumed: a script in which one task starts
+ * another for ever shall get an error, not overflow the stack. */
+static int enter(struct mw_runtime *runtime, lua_State *co, int nargs, int *results, bool is_guarded)
+{
+    uint64_t before = mw_guard_enter(runtime, is_guarded);
+    int status = mw_task_resume(runtime, runtime->running->co, co, nargs, results);
+
+    mw_guard_leave(runtime, before);
     return status;
 }
 
@@ -160,7 +172,7 @@ static void run(struct mw_task *task, int nargs)
     int results = 0;
 
     task->waiting = false;
-    int status = resume_from_running(task->runtime, task->co, nargs, &results);
+    int status = enter(task->runtime, task->co, nargs, &results, !task->is_main);
     if (status == LUA_YIELD) {
         lua_pop(task->co, results);
         task->waiting = true;
@@ -227,7 +239,7 @@ int mw_task_invoke(lua_State *L, int nargs)
     return 0;
 }
 
-void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg)
+static void spawn(lua_State *L, int nargs, bool is_main, mw_task_done done, void *arg)
 {
     struct mw_runtime *runtime = mw_runtime_of(L);
     struct mw_task *task = runtime->muted ? NULL : acquire(runtime);
@@ -237,10 +249,21 @@ void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg)
         not_run(runtime, done, arg);
         return;
     }
+    task->is_main = is_main;
     task->done = done;
     task->arg = arg;
     lua_xmove(L, task->co, nargs + 1);
     run(task, nargs);
+}
+
+void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg)
+{
+    spawn(L, nargs, false, done, arg);
+}
+
+void mw_task_spawn_main(lua_State *L, int nargs, mw_task_done done, void *arg)
+{
+    spawn(L, nargs, true, done, arg);
 }
 
 void mw_waiter_set(struct mw_waiter *waiter, lua_State *L)
@@ -269,12 +292,12 @@ static void resume(lua_State *co, int nargs)
         run(task, nargs);
         return;
     }
-    int status = resume_from_running(runtime, co, nargs, &results);
+    int status = enter(runtime, co, nargs, &results, true);
     if (status == LUA_OK || status == LUA_YIELD) {
         lua_pop(co, results);
         return;
     }
-    mw_log(MW_LOG_ERROR, "%s", push_description(runtime->lua, co));
+    mw_log(MW_LOG_ERROR, "%s", mw_traceback_of_failed(runtime->lua, co));
     lua_pop(runtime->lua, 1);
     runtime->failed = true;
 }

@@ -20,6 +20,7 @@ struct mw_task {
     struct mw_task *next;
     int ref;
     bool waiting;
+    bool is_main; /* the script's main chunk, which may take as long as it likes */
 };
 
 /* Makes `L` a state that knows its runtime. */
@@ -38,6 +39,10 @@ bool mw_task_gather(struct mw_runtime *runtime, lua_CFunction entry, void *argum
 int mw_task_invoke(lua_State *L, int nargs);
 /* Runs the function below `nargs` arguments on top of L's stack, popping them. */
 void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg);
+/* The same for the script's main chunk. */
+void mw_task_spawn_main(lua_State *L, int nargs, mw_task_done done, void *arg);
+/* lua_resume, with runtime->running telling what runs. */
+int mw_task_resume(struct mw_runtime *runtime, lua_State *from, lua_State *co, int nargs, int *results);
 
 /* A place where a coroutine waits. */
 struct mw_waiter {

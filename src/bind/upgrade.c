@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "bind/tls.h"
 #include "bind/ws.h"
 #include "net/handshake.h"
 
@@ -103,7 +104,7 @@ static bool write_answer(lua_State *L, struct mw_buffer *out, const char *accept
 }
 
 /* Pushes what is left of the request, packed as `string.unpack("<s2s1I2B", …)` reads it: the protocol, the peer's address and
- * port, whether it came over TLS, and the head itself. */
+ * port, whether it came over TLS (2: with a client certificate, which follows as "<s4"), and the head itself. */
 static void push_origin(lua_State *L, const struct mw_http_exchange *exchange, int protocol)
 {
     luaL_Buffer buffer;
@@ -122,7 +123,10 @@ static void push_origin(lua_State *L, const struct mw_http_exchange *exchange, i
     luaL_addlstring(&buffer, address, address_len);
     luaL_addchar(&buffer, (char)(port & 0xff));
     luaL_addchar(&buffer, (char)(port >> 8));
-    luaL_addchar(&buffer, exchange->socket->ssl != NULL);
+    const X509 *certificate = mw_tls_server_client(exchange->socket->ssl);
+    luaL_addchar(&buffer, certificate ? 2 : exchange->socket->ssl != NULL);
+    if (certificate)
+        mw_tls_add_certificate(&buffer, certificate);
     luaL_addlstring(&buffer, (const char *)exchange->in.data, exchange->in.len);
     luaL_pushresult(&buffer);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bind/guard.h"
 #include "bind/topics.h"
 
 enum { PENDING_MESSAGES_MAX = 1024 };
@@ -201,6 +202,7 @@ static bool on_gather(void *owner, void (*step)(void *arg), void *arg)
 static void handle_here(lua_State *L, struct mw_ws *ws, const uint8_t *data, size_t len, bool text)
 {
     ws->busy = true;
+    mw_guard_next(ws->runtime);
     lua_pushvalue(L, GATHER_HANDLER);
     lua_pushvalue(L, GATHER_WS);
     lua_pushlstring(L, (const char *)data, len);

@@ -298,5 +298,8 @@ struct mw_socket *mw_http_detach(struct mw_http_exchange *exchange, struct mw_bu
     exchange->rest = (struct mw_buffer){0};
     exchange->user = NULL;
     mw_http_gone(exchange);
+    /* The end that was read here is the new owner's to see; epoll does not tell of it twice. */
+    if (exchange->peer_done)
+        mw_socket_read_again(socket);
     return socket;
 }

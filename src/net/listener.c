@@ -17,12 +17,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/tally.h"
 #include "net/address.h"
 
 enum {
     ACCEPTS_PER_EVENT = 64,
-    RESERVED_DESCRIPTORS = 64, /* for files, clients and logs while the server is full */
-    REST_MS = 100,             /* how long accepting rests when descriptors run out */
+    REST_MS = 100, /* how long accepting rests when descriptors run out */
 };
 
 struct mw_listener {
@@ -31,7 +31,8 @@ struct mw_listener {
     struct mw_engine *engine;
     int fd;
     int open_handles;
-    rlim_t fd_limit;
+    rlim_t fd_limit; /* from this number on descriptors are for files, clients and logs */
+    struct mw_tally rests;
     char *path;
     struct mw_inherited_socket *inherited; /* its name in the file system is its maker's; NULL: bound here */
     dev_t device;                          /* of the Unix socket's name: another process may have taken it over since */
@@ -52,7 +53,12 @@ static void on_rested(uv_timer_t *timer)
 /* Out of descriptors: without a rest the loop would spin on the connections that it can't accept. */
 static void rest(struct mw_listener *listener, const char *why)
 {
-    mw_log(MW_LOG_WARNING, "no new connections for %d ms: %s", REST_MS, why);
+    size_t times = mw_tally_add(&listener->rests, mw_engine_now_ms(listener->engine));
+
+    if (times == 1)
+        mw_log(MW_LOG_WARNING, "no new connections for %d ms: %s", REST_MS, why);
+    else if (times)
+        mw_log(MW_LOG_WARNING, "no new connections for %d ms, %zu times: %s", REST_MS, times, why);
     uv_poll_stop(&listener->poll);
     uv_timer_start(&listener->rest, on_rested, REST_MS, 0);
 }
@@ -94,7 +100,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
                 rest(listener, strerror(errno));
             return;
         }
-        if (listener->fd_limit != RLIM_INFINITY && (rlim_t)fd + RESERVED_DESCRIPTORS >= listener->fd_limit) {
+        if ((rlim_t)fd >= listener->fd_limit) {
             close(fd);
             rest(listener, "only the reserved descriptors are left (ulimit -n)");
             return;
@@ -306,6 +312,14 @@ struct mw_listener *mw_listener_open(struct mw_engine *engine, const struct mw_l
         snprintf(why, size, "out of memory");
         return NULL;
     }
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur <= options->reserved_descriptors) {
+        *error = EMFILE;
+        snprintf(why, size, "reserved_descriptors = %u leaves none of this process's %llu descriptors (ulimit -n)",
+                 options->reserved_descriptors, (unsigned long long)limit.rlim_cur);
+        free(listener);
+        return NULL;
+    }
     listener->fd = open_socket(listener, options);
     if (listener->fd < 0) {
         *error = errno;
@@ -314,8 +328,9 @@ struct mw_listener *mw_listener_open(struct mw_engine *engine, const struct mw_l
         free(listener);
         return NULL;
     }
-    getrlimit(RLIMIT_NOFILE, &limit);
     listener->fd_limit = limit.rlim_cur;
+    if (limit.rlim_cur != RLIM_INFINITY)
+        listener->fd_limit -= options->reserved_descriptors;
     listener->engine = engine;
     listener->admission = options->admission;
     listener->accepted = options->accepted;

@@ -15,6 +15,7 @@ struct mw_listener_options {
     int port;         /* 0: one that is free; -1: only an inherited socket will do */
     const char *path; /* Unix socket instead of host and port */
     int backlog;
+    unsigned reserved_descriptors; /* of RLIMIT_NOFILE, that connections don't get */
     struct mw_admission_limits admission;
     /* A connection that may be served: `fd` is non-blocking; `admission` must be given to its socket. */
     void (*accepted)(void *owner, int fd, struct mw_admission *admission);

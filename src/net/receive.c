@@ -130,7 +130,8 @@ static void part(struct mw_connection *connection, const struct mw_frame *frame,
         return;
     }
     bool text = parts->opcode == MW_OPCODE_TEXT;
-    if (text && (!mw_utf8_feed(&parts->utf8, parts->message.data + before, parts->message.len - before) ||
+    size_t added = parts->message.len - before; /* without any, `data` may be NULL */
+    if (text && ((added && !mw_utf8_feed(&parts->utf8, parts->message.data + before, added)) ||
                  (frame->fin && !mw_utf8_complete(&parts->utf8)))) {
         mw_connection_fail(connection, MW_CLOSE_BAD_DATA, "a text message that is not UTF-8");
         return;

@@ -2,9 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/wire.h"
 
-#include <errno.h>
 #include <libwebsockets.h>
-#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +27,8 @@ struct mw_wire {
 struct mw_wire_vhost {
     struct mw_wire *wire;
     struct lws_vhost *lws;
+    struct mw_tls_server *tls;
+    SSL_CTX *front; /* of lws; not looked at after the beginning */
     uint32_t handshake_timeout_ms;
     unsigned refs;
 };
@@ -106,11 +106,17 @@ static void on_timeout(struct mw_wheel_node *node)
     drop((struct pending *)node);
 }
 
+/* lws has made the context that handshakes begin in, and offers it to be set up; the vhost waits for it. */
+static void take_front(struct lws *wsi, SSL_CTX *front)
+{
+    struct mw_wire_vhost *vhost = lws_get_vhost_user(lws_get_vhost(wsi));
+    vhost->front = front;
+}
+
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
     struct pending *pending = wsi ? lws_get_opaque_user_data(wsi) : NULL;
 
-    (void)user;
     switch (reason) {
     case LWS_CALLBACK_RAW_RX:
         if (!pending)
@@ -126,6 +132,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
             lws_set_opaque_user_data(wsi, NULL);
             destroyed(pending);
         }
+        return 0;
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+        take_front(wsi, user);
         return 0;
     default:
         return 0;
@@ -245,70 +254,55 @@ static struct mw_wire *wire_of(struct mw_engine *engine)
     return wire;
 }
 
-/* lws tells only that something failed; a person wants to know which file and why. */
-static bool check_files(const struct mw_wire_tls *tls, char *why, size_t size)
-{
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    const char *what = NULL, *file = "";
-
-    ERR_clear_error();
-    if (!context)
-        what = "TLS can't be set up";
-    else if (access(tls->cert, R_OK))
-        what = strerror(errno), file = tls->cert;
-    else if (access(tls->key, R_OK))
-        what = strerror(errno), file = tls->key;
-    else if (SSL_CTX_use_certificate_chain_file(context, tls->cert) != 1)
-        what = "is not a PEM certificate", file = tls->cert;
-    else if (SSL_CTX_use_PrivateKey_file(context, tls->key, SSL_FILETYPE_PEM) != 1)
-        what = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH
-                   ? "does not belong to the certificate"
-                   : "is not a PEM private key",
-        file = tls->key;
-    if (what)
-        snprintf(why, size, "tls: %s%s%s", file, file[0] ? ": " : "", what);
-    SSL_CTX_free(context);
-    ERR_clear_error();
-    return !what;
-}
-
-struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct mw_wire_tls *tls, char *why, size_t size)
+static struct lws_vhost *create_vhost(struct mw_wire_vhost *vhost)
 {
     static const struct lws_protocols protocols[] = {{.name = "moonwire", .callback = on_event}, {0}};
     static const lws_retry_bo_t no_pings;
     struct lws_context_creation_info info;
     char name[32];
 
-    if (!check_files(tls, why, size))
-        return NULL;
-    struct mw_wire *wire = wire_of(engine);
-    struct mw_wire_vhost *vhost = wire ? calloc(1, sizeof *vhost) : NULL;
-    if (!vhost) {
-        snprintf(why, size, "tls: libwebsockets can't be set up");
-        return NULL;
-    }
-    snprintf(name, sizeof name, "tls-%u", ++wire->next_name);
+    snprintf(name, sizeof name, "tls-%u", ++vhost->wire->next_name);
     memset(&info, 0, sizeof info);
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     info.protocols = protocols;
     info.vhost_name = name;
-    info.alpn = "http/1.1";
+    info.user = vhost;
     info.retry_and_idle_policy = &no_pings;
-    info.ssl_cert_filepath = tls->cert;
-    info.ssl_private_key_filepath = tls->key;
-    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    info.ssl_options_set =
-        SSL_OP_NO_SSLv2 | SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION;
-    vhost->lws = lws_create_vhost(wire->context, &info);
-    if (!vhost->lws) {
-        snprintf(why, size, "tls: libwebsockets refused the certificate or key");
+    /* Without files of its own: tls_server.h reads them. */
+    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+    return lws_create_vhost(vhost->wire->context, &info);
+}
+
+struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct mw_tls_server_options *options,
+                                        uint32_t handshake_timeout_ms, char *why, size_t size)
+{
+    struct mw_tls_server *tls = mw_tls_server_new(engine, options, why, size);
+
+    if (!tls)
+        return NULL;
+    struct mw_wire *wire = wire_of(engine);
+    struct mw_wire_vhost *vhost = wire ? calloc(1, sizeof *vhost) : NULL;
+    if (vhost) {
+        *vhost =
+            (struct mw_wire_vhost){.wire = wire, .tls = tls, .handshake_timeout_ms = handshake_timeout_ms, .refs = 1};
+        vhost->lws = create_vhost(vhost);
+    }
+    if (!vhost || !vhost->lws || !vhost->front) {
+        snprintf(why, size, "tls: libwebsockets can't be set up");
+        if (vhost && vhost->lws)
+            lws_vhost_destroy(vhost->lws);
+        mw_tls_server_free(tls);
         free(vhost);
         return NULL;
     }
-    vhost->wire = wire;
-    vhost->handshake_timeout_ms = tls->handshake_timeout_ms;
-    vhost->refs = 1;
+    /* Only now: lws changes the context once more after it has offered it. */
+    mw_tls_server_attach(tls, vhost->front);
     return vhost;
+}
+
+struct mw_tls_server *mw_wire_vhost_tls(const struct mw_wire_vhost *vhost)
+{
+    return vhost->tls;
 }
 
 void mw_wire_vhost_release(struct mw_wire_vhost *vhost)
@@ -316,6 +310,7 @@ void mw_wire_vhost_release(struct mw_wire_vhost *vhost)
     if (--vhost->refs)
         return;
     lws_vhost_destroy(vhost->lws);
+    mw_tls_server_free(vhost->tls);
     free(vhost);
 }
 

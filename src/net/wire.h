@@ -1,24 +1,20 @@
-/* wire.h - libwebsockets as a guest on our loop: it opens the door for TLS connections. It reads certificates, accepts,
- * negotiates TLS and ALPN; when the first decrypted bytes come, takeover.h makes the connection ours.
+/* wire.h - libwebsockets as a guest on our loop: it opens the door for TLS connections. It accepts and negotiates TLS, with the
+ * certificates and rules of tls_server.h; when the first decrypted bytes come, takeover.h makes the connection ours.
  * Owns the lws context, made when the first TLS listener needs it. */
 /* SPDX-License-Identifier: MIT */
 #ifndef MW_NET_WIRE_H
 #define MW_NET_WIRE_H
 
 #include "net/socket.h"
+#include "net/tls_server.h"
 
 struct mw_wire;
-struct mw_wire_vhost; /* one certificate */
-
-struct mw_wire_tls {
-    const char *cert; /* PEM file: certificate and chain */
-    const char *key;  /* PEM file */
-    uint32_t handshake_timeout_ms;
-};
+struct mw_wire_vhost; /* the TLS side of one listener */
 
 /* NULL with a sentence in `why`. One reference. */
-struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct mw_wire_tls *tls, char *why,
-                                        size_t size);
+struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct mw_tls_server_options *options,
+                                        uint32_t handshake_timeout_ms, char *why, size_t size);
+struct mw_tls_server *mw_wire_vhost_tls(const struct mw_wire_vhost *vhost);
 void mw_wire_vhost_release(struct mw_wire_vhost *vhost);
 
 /* `ready` gets the socket with the first bytes that came through it. */

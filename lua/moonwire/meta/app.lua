@@ -14,6 +14,7 @@
 ---@field write_timeout? number a client may take nothing of an answer; 10. Past it: dropped
 ---@field max_connections? integer of the process; 10000, 0 for no limit. Past it: 503
 ---@field max_per_address? integer 256, 0 for no limit; clients on this machine count only if it is given. Past it: closed
+---@field max_connects_per_address? integer within a second; 256, 0 for no limit. As `max_per_address`, and off with it
 
 ---@class moonwire.AppOptions: moonwire.Limits
 ---@field max_body? integer of a request's body; 1048576. Past it: 413, before the handler runs
@@ -181,9 +182,16 @@ function App:use(path, fn) end
 ---@return moonwire.App
 function App:static(prefix, directory, options) end
 
----@class moonwire.ListenTlsOptions
+---@class moonwire.PairOptions
 ---@field cert? string a PEM file: the certificate and those that lead to its authority; has to be given
 ---@field key? string a PEM file: its private key; has to be given
+
+---@class moonwire.ListenTlsOptions: moonwire.PairOptions
+---@field also? moonwire.PairOptions[] further pairs, for clients that name a host of theirs (SNI)
+---@field min_version? "1.2"|"1.3" of TLS; "1.2"
+---@field reload? number|false how often the files are looked at; 5. What has changed is used for new connections
+---@field client_ca? string a PEM file: the authorities that sign certificates of clients
+---@field client_certificates? "required"|"optional" "required" with `client_ca`
 
 ---@class moonwire.ListenOptions: moonwire.Limits
 ---@field host? string address to listen on; every address when left out
@@ -191,6 +199,7 @@ function App:static(prefix, directory, options) end
 ---@field path? string a Unix socket, instead of host and port
 ---@field inherited? string the socket that systemd opened under this name (`FileDescriptorName=`); needs no address
 ---@field backlog? integer connections the kernel keeps until they are accepted; 1024
+---@field reserved_descriptors? integer kept for files and clients; 64. Past it: no accepting for 100 ms, and a log line
 ---@field tls? moonwire.ListenTlsOptions TLS 1.2 or newer, ALPN http/1.1
 
 ---@class moonwire.Listener
@@ -204,6 +213,13 @@ function Listener:address() end
 
 ---Take no more connections. Idle ones are closed; running requests finish.
 function Listener:close() end
+
+---Read certificates and keys again, as SIGHUP does. New connections get them; those that are open stay as they are. What is
+---wrong is left as it was.
+---@return true? ok
+---@return string? message what is wrong, with the file's name
+---@return "tls"|"closed"|nil code
+function Listener:reload_tls() end
 
 ---Open a port or a Unix socket. An app may have several. A socket that was inherited (LISTEN_FDS, as by systemd's socket
 ---activation) and is bound to the same address is taken instead: the same script runs with and without.

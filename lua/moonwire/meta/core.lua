@@ -39,6 +39,10 @@ function core.on_restore(fn) end
 ---@return table<string, string> headers
 function core.parse_head(text) end
 
+---@param der string
+---@return moonwire.ClientCertificate
+function core.parse_certificate(der) end
+
 ---What is alive in the process.
 ---@return {connections: integer, listeners: integer, websockets: integer} count `connections`: accepted ones
 function core.count() end
@@ -90,6 +94,7 @@ function Exchange:opening() end
 ---@return string address or "unix"
 ---@return integer port
 ---@return boolean secure
+---@return moonwire.ClientCertificate? certificate
 function Exchange:peer() end
 
 ---@return boolean

@@ -45,11 +45,6 @@ function upgrade.compile(app, pattern, given, level) end
 ---@param extra_headers? table<string, string>
 ---@return moonwire.Rejection
 function upgrade.reject(status, text, extra_headers) end
----@param allowed "same-host"|"*"|string[]
----@param header? string
----@param host_header? string
----@return boolean
-function upgrade.is_origin_allowed(allowed, header, host_header) end
 ---@param app moonwire.App
 ---@param exchange moonwire.core.Exchange
 ---@param target string as the client sent it
@@ -62,6 +57,24 @@ function upgrade.serve_plain(app, exchange, target, from, host) end
 ---@param req moonwire.Request
 ---@param res moonwire.Response
 function upgrade.serve(app, exchange, req, res) end
+
+---@class moonwire.origins
+local origins = {}
+---@param value any
+---@return string?
+function origins.fault(value) end
+---@param allowed "same-host"|"*"|string[]
+---@param header? string
+---@param host_header? string
+---@return boolean
+function origins.is_allowed(allowed, header, host_header) end
+---@return table told
+function origins.account() end
+---@param told table
+---@param label string
+---@param allowed "same-host"|"*"|string[]
+---@param headers table<string, string>
+function origins.tell_refused(told, label, allowed, headers) end
 
 -- ---- request, response ----
 
@@ -76,7 +89,7 @@ function request_module.new(exchange, target) end
 ---@param minor integer
 ---@param headers table<string, string>
 ---@param target {path: string, segments: string[], query: string}
----@param peer {address: string, port: integer, secure: boolean?}
+---@param peer {address: string, port: integer, secure: boolean?, certificate: moonwire.ClientCertificate?}
 ---@return moonwire.Request
 function request_module.make(method, url_text, minor, headers, target, peer) end
 

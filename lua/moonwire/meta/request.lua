@@ -3,6 +3,15 @@
 -- SPDX-License-Identifier: MIT
 -- luacheck: no unused args
 
+---A certificate of a client, verified.
+---@class moonwire.ClientCertificate
+---@field subject string as in RFC 2253, the most specific first: "CN=ann,O=Example"
+---@field issuer string likewise
+---@field serial string hexadecimal, upper-case, as `openssl x509 -serial` shows it
+---@field not_after integer when it expires, in seconds since 1970 (`os.time`)
+---@field fingerprint string SHA-256 of the certificate: 64 lower-case hexadecimal digits
+---@field names {dns: string[], email: string[], uri: string[]} its subject alternative names; the lists may be empty
+
 ---@class moonwire.Request
 ---@field method string as sent: "GET"
 ---@field path string decoded, "." and ".." resolved (RFC 3986 §5.2.4)
@@ -15,6 +24,7 @@
 ---@field remote_address string of the client, or of the proxy in front of us; "unix" for a Unix socket
 ---@field remote_port integer 0 for a Unix socket
 ---@field secure boolean whether it came over TLS
+---@field client_certificate? moonwire.ClientCertificate only when one was sent and verified (`tls.client_ca` of `app:listen`)
 local Request = {}
 
 ---All values of a query parameter, in order.
