@@ -197,6 +197,22 @@ describe("a supervised program", function()
     assert.truthy(program.expect_clean_end(child):find("did not answer any more (exit code 70)", 1, true))
   end)
 
+  it("that hangs where nothing reaches it is ended and started again", function()
+    local child = start([[
+      serve(moonwire.app())
+      moonwire.after(0, function()
+        if os.getenv "MOONWIRE_RESTARTS" == "0" then
+          local _ = ("a"):rep(40):find(("a?"):rep(40) .. ("a"):rep(40) .. "b") -- as long as the machine stands
+        end
+        tell "well"
+      end)
+    ]], nil, { "--handler-limit=0.2" })
+    child:expect "born"
+    assert.equal("1", child:expect("born").restarts)
+    child:expect "well"
+    assert.truthy(child.stderr:find("did not answer any more (exit code 70); it is started again in 0.1 s", 1, true))
+  end)
+
   it("may end while it is dead", function()
     local child = start [[serve(moonwire.app()) uv.kill(uv.os_getpid(), "sigkill")]]
     for _ = 1, 5 do
