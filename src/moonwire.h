@@ -13,6 +13,7 @@
 struct lua_State;
 struct mw_engine;
 struct mw_guard;
+struct mw_inherited;
 struct mw_server;
 struct mw_task;
 struct mw_ws;
@@ -56,6 +57,13 @@ struct mw_runtime {
     bool run_stopped;        /* a script called uv.stop() */
     bool timed;              /* how long handlers take is counted */
     bool muted;              /* the very end: scripts are not entered any more */
+
+    /* Listening sockets from whoever started the process. */
+    const struct mw_inherited *inherited;
+    /* Where whoever says good-bye to all WebSockets is; NULL: nobody does. */
+    struct mw_ws *next_goodbye;
+    /* Of on_stop, that still run. */
+    size_t stop_handlers;
 };
 
 #endif

@@ -263,6 +263,8 @@ static void release(struct mw_ws *ws)
     if (ws->route->hub)
         mw_hub_unsubscribe_all(&ws->route->hub->hub, &ws->subscriber);
     mw_hub_forget_latest(ws, NULL);
+    if (ws->runtime->next_goodbye == ws)
+        ws->runtime->next_goodbye = ws->next;
     *ws->link = ws->next;
     if (ws->next)
         ws->next->link = ws->link;
