@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/spare.h"
 #include "bind/collector.h"
 #include "bind/core.h"
 #include "bind/coroutine.h"
@@ -88,11 +89,15 @@ static void set_arg(lua_State *L, const struct mw_runtime_options *options)
     lua_setglobal(L, "arg");
 }
 
-/* An error outside any protected call is a defect of moonwire itself. */
+/* An error outside any protected call: of memory, where a callback of luv's makes its arguments; any other would be a defect of
+ * moonwire itself. Nothing can go on behind it. */
 static int on_panic(lua_State *L)
 {
-    mw_log(MW_LOG_ERROR, "unprotected error in Lua: %s", lua_tostring(L, -1));
-    return 0;
+    const char *error = lua_tostring(L, -1);
+
+    mw_log(MW_LOG_ERROR, "%s, in the middle of what can't be undone: the process ends", error ? error : "an error");
+    fflush(stdout);
+    _exit(1);
 }
 
 static int open_lua(lua_State *L)
@@ -365,6 +370,7 @@ static bool boot(struct process *process)
     mw_log_configure(process->options->log_level, process->options->log_json);
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
+    uv_replace_allocator(mw_spare_malloc, mw_spare_realloc, mw_spare_calloc, mw_spare_free);
     if (uv_loop_init(&process->loop) || mw_engine_init(&process->engine, &process->loop)) {
         mw_log(MW_LOG_ERROR, "the event loop can't be set up");
         return false;
