@@ -34,7 +34,7 @@ static int core_on_exit(lua_State *L)
     return 0;
 }
 
-bool mw_core_run_exit_handlers(lua_State *L)
+static int run_exit_handlers(lua_State *L)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, EXIT_HANDLERS);
     lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
@@ -42,8 +42,16 @@ bool mw_core_run_exit_handlers(lua_State *L)
         lua_rawgeti(L, -1, i);
         mw_task_spawn(L, 0, NULL, NULL);
     }
+    lua_pushboolean(L, count > 0);
+    return 1;
+}
+
+bool mw_core_run_exit_handlers(lua_State *L)
+{
+    lua_pushcfunction(L, run_exit_handlers);
+    bool were_any = lua_pcall(L, 0, 1, 0) == LUA_OK && lua_toboolean(L, -1);
     lua_pop(L, 1);
-    return count > 0;
+    return were_any;
 }
 
 static int core_count(lua_State *L)

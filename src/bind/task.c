@@ -24,7 +24,7 @@ void mw_task_open(struct mw_runtime *runtime, lua_State *L)
 {
     runtime->main_task = calloc(1, sizeof *runtime->main_task);
     if (!runtime->main_task)
-        abort();
+        return;
     runtime->main = (struct mw_running){L, NULL};
     runtime->running = &runtime->main;
     *runtime->main_task = (struct mw_task){.runtime = runtime, .co = L, .ref = LUA_NOREF};

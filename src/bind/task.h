@@ -23,7 +23,7 @@ struct mw_task {
     bool is_main; /* the script's main chunk, which may take as long as it likes */
 };
 
-/* Makes `L` a state that knows its runtime. */
+/* Makes `L` a state that knows its runtime. Without memory runtime->main_task stays NULL. */
 void mw_task_open(struct mw_runtime *runtime, lua_State *L);
 void mw_task_close(struct mw_runtime *runtime);
 struct mw_runtime *mw_runtime_of(lua_State *L);
