@@ -118,6 +118,8 @@ static int open_lua(lua_State *L)
     runtime->text_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     runtime->binary_name = lua_pushliteral(L, "binary");
     runtime->binary_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushliteral(L, "memory");
+    runtime->memory_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
