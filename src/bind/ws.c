@@ -242,7 +242,7 @@ void mw_ws_dropped(struct mw_ws *ws, const char *data, size_t len)
 
 /* ---- the end ---- */
 
-static void release(struct mw_ws *ws)
+void mw_ws_release(struct mw_ws *ws)
 {
     if (ws->route->hub)
         mw_hub_unsubscribe_all(&ws->route->hub->hub, &ws->subscriber);
@@ -265,7 +265,7 @@ static void last_handler_done(void *arg, const char *error)
     ws->busy = false;
     if (error)
         handler_failed(ws, (enum mw_ws_event)ws->event, error);
-    release(ws);
+    mw_ws_release(ws);
 }
 
 static void run_close(struct mw_ws *ws, unsigned code, const char *reason, size_t len)
