@@ -265,7 +265,7 @@ struct mw_opening *mw_opening_start(struct mw_engine *engine, const struct mw_op
     opening->head = malloc(sizeof *opening->head);
     opening->protocols = options->protocols ? strdup(options->protocols) : NULL;
     mw_engine_hold(engine);
-    if (opening->head && write_request(opening, options))
+    if (opening->head && !opening->protocols == !options->protocols && write_request(opening, options))
         opening->connector = mw_connector_start(engine, &options->connect, &connector_events, opening);
     if (!opening->connector)
         fail(opening, "connect", "out of memory or randomness");
