@@ -309,7 +309,7 @@ static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code
 
     if (!pending) {
         if (ws->connection)
-            mw_connection_terminate(ws->connection, MW_CLOSE_ABNORMAL, "out of memory");
+            mw_connection_no_memory(ws->connection);
         return;
     }
     *pending = (struct mw_ws_pending){.kind = kind, .code = code, .len = len};

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 enum { REASON_MAX = 123 };
 
 static const struct mw_socket_events socket_events = {
@@ -210,7 +212,7 @@ void mw_connection_start(struct mw_connection *connection, const uint8_t *early,
         if (!connection->assembly)
             connection->assembly = calloc(1, sizeof *connection->assembly);
         if (!connection->assembly || !mw_buffer_append(&connection->assembly->carry, early, len)) {
-            mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+            mw_connection_no_memory(connection);
             return;
         }
         mw_connection_receive_pending(connection);
@@ -329,6 +331,12 @@ void mw_connection_fail(struct mw_connection *connection, unsigned code, const c
     }
     remember(connection, code, reason, strlen(reason));
     send_close(connection, code, reason, strlen(reason) < REASON_MAX ? strlen(reason) : REASON_MAX);
+}
+
+void mw_connection_no_memory(struct mw_connection *connection)
+{
+    mw_log(MW_LOG_ERROR, "not enough memory for a WebSocket: it is closed");
+    mw_connection_fail(connection, MW_CLOSE_INTERNAL, "not enough memory");
 }
 
 void mw_connection_peer_close(struct mw_connection *connection, const uint8_t *payload, size_t len)

@@ -148,6 +148,8 @@ void mw_connection_flush(struct mw_connection *connection);
 void mw_connection_send_control(struct mw_connection *connection, enum mw_opcode opcode, const void *data, size_t len);
 /* The peer broke a rule: Close with this code, then the end (§7.1.7). */
 void mw_connection_fail(struct mw_connection *connection, unsigned code, const char *reason);
+/* There was not enough memory for it: Close with 1011 if at least that can be sent, then the end. */
+void mw_connection_no_memory(struct mw_connection *connection);
 void mw_connection_peer_close(struct mw_connection *connection, const uint8_t *payload, size_t len);
 void mw_connection_pong(struct mw_connection *connection, const uint8_t *payload, size_t len);
 /* A read or a write said that the stream is over: MW_SOCKET_EOF, or MW_SOCKET_ERROR with errno set. */

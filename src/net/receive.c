@@ -21,7 +21,7 @@ static struct mw_assembly *assembly(struct mw_connection *connection)
     if (!connection->assembly)
         connection->assembly = calloc(1, sizeof *connection->assembly);
     if (!connection->assembly)
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+        mw_connection_no_memory(connection);
     return connection->assembly;
 }
 
@@ -99,7 +99,7 @@ static bool inflate_part(struct mw_connection *connection, struct mw_assembly *p
     case MW_DEFLATE_NO_MEMORY:
         break;
     }
-    mw_connection_fail(connection, MW_CLOSE_INTERNAL, "out of memory");
+    mw_connection_no_memory(connection);
     return false;
 }
 
@@ -126,7 +126,7 @@ static void part(struct mw_connection *connection, const struct mw_frame *frame,
         if (!inflate_part(connection, parts, frame, payload))
             return;
     } else if (!mw_buffer_append(&parts->message, payload, (size_t)frame->length)) {
-        mw_connection_fail(connection, MW_CLOSE_INTERNAL, "out of memory");
+        mw_connection_no_memory(connection);
         return;
     }
     bool text = parts->opcode == MW_OPCODE_TEXT;
@@ -261,7 +261,7 @@ static bool keep(struct mw_connection *connection, const uint8_t *data, size_t l
     size_t room = missing < SMALL_FRAME ? (size_t)missing : SMALL_FRAME;
     if (mw_buffer_reserve(&parts->carry, len + room) && mw_buffer_append(&parts->carry, data, len))
         return true;
-    mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+    mw_connection_no_memory(connection);
     return false;
 }
 

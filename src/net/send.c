@@ -5,6 +5,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mask.h"
 #include "net/connection.h"
 
@@ -91,7 +92,8 @@ static bool write_through(struct mw_connection *connection, const uint8_t *heade
         size_t left = header_len - of_header + len - of_data;
         uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, left);
         if (!out) {
-            /* The peer would take what follows for the rest of this frame. */
+            /* The peer would take what follows, a Close frame too, for the rest of this frame. */
+            mw_log(MW_LOG_ERROR, "not enough memory for a WebSocket: it is cut off");
             mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
             return false;
         }
@@ -171,6 +173,7 @@ void mw_connection_preface(struct mw_connection *connection, const void *data, s
     uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, len);
 
     if (!out) {
+        mw_log(MW_LOG_ERROR, "not enough memory for a WebSocket: it is cut off");
         mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
         return;
     }
@@ -206,7 +209,8 @@ enum mw_send_result mw_connection_send(struct mw_connection *connection, const v
     if (compress) {
         if (mw_deflate_compress(connection->deflate, data, len, &packed) != MW_DEFLATE_OK) {
             mw_buffer_free(&packed);
-            return MW_SEND_FULL;
+            mw_connection_no_memory(connection);
+            return MW_SEND_CLOSED;
         }
         data = packed.data;
         len = packed.len;
@@ -217,7 +221,11 @@ enum mw_send_result mw_connection_send(struct mw_connection *connection, const v
         mw_deflate_forget(connection->deflate);
     if (compress)
         mw_buffer_free(&packed);
-    return ok ? queued(connection) : MW_SEND_FULL;
+    if (ok)
+        return queued(connection);
+    /* What is lost in the middle of a conversation the peer would never know of. */
+    mw_connection_no_memory(connection);
+    return MW_SEND_CLOSED;
 }
 
 enum mw_send_result mw_connection_share(struct mw_connection *connection, struct mw_message *message, uint32_t from,
@@ -227,8 +235,10 @@ enum mw_send_result mw_connection_share(struct mw_connection *connection, struct
         return MW_SEND_CLOSED;
     if (!fits(connection, to - from))
         return refused(connection);
-    if (!mw_queue_share(&connection->queue, message, from, to))
-        return MW_SEND_FULL;
+    if (!mw_queue_share(&connection->queue, message, from, to)) {
+        mw_connection_no_memory(connection);
+        return MW_SEND_CLOSED;
+    }
     if (compressed)
         mw_deflate_forget(connection->deflate);
     mark_dirty(connection);
@@ -237,8 +247,10 @@ enum mw_send_result mw_connection_share(struct mw_connection *connection, struct
 
 void mw_connection_send_control(struct mw_connection *connection, enum mw_opcode opcode, const void *data, size_t len)
 {
-    if (connection->state != MW_CLOSED && !enqueue(connection, opcode, false, data, len))
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+    if (connection->state == MW_CLOSED || enqueue(connection, opcode, false, data, len))
+        return;
+    mw_log(MW_LOG_ERROR, "not enough memory for a WebSocket: it is cut off");
+    mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
 }
 
 enum mw_send_result mw_connection_ping(struct mw_connection *connection, const void *data, size_t len)
