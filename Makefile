@@ -47,7 +47,7 @@ cppflags     := -D_GNU_SOURCE -Isrc
 # Lua comes from the archive, whole and exported: the modules that scripts load (cjson, lfs …) must find this Lua and no
 # other. Static it is also measurably faster than behind the procedure linkage table.
 ldflags       = -rdynamic -Wl,--as-needed
-libraries     = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a $(pkg_libs) -lm -ldl -lpthread
+libraries     = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive $(pkg_libs) -lm -ldl -lpthread
 
 # Quoted where they are used: a PREFIX may have spaces.
 bin_dir      := $(DESTDIR)$(PREFIX)/bin
@@ -130,11 +130,17 @@ build/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	$$(call show,cc)   $$(compile) -MMD -MP -c -o $$@ $$<
 
-build/$(1)/moonwire: $(sources:%.c=build/$(1)/%.o)
+# luv doesn't look at what malloc gives it: what it gets is never NULL (base/spare.h).
+build/$(1)/luv.a: Makefile
+	@mkdir -p $$(@D)
+	$$(call show,copy) objcopy --redefine-sym malloc=mw_sure_malloc --redefine-sym calloc=mw_sure_calloc \
+	    --redefine-sym free=mw_spare_free "$$$$($$(compiler) -print-file-name=liblua5.4-luv.a)" $$@
+
+build/$(1)/moonwire: $(sources:%.c=build/$(1)/%.o) build/$(1)/luv.a
 	$$(call show,link) $$(link) -o $$@ $$^ $$(libraries)
 
 $(native_tests:spec/native/%.c=build/$(1)/spec/%): build/$(1)/spec/%: \
-    build/$(1)/spec/native/%.o $(patsubst %.c,build/$(1)/%.o,$(filter-out src/main.c,$(sources)))
+    build/$(1)/spec/native/%.o $(patsubst %.c,build/$(1)/%.o,$(filter-out src/main.c,$(sources))) build/$(1)/luv.a
 	@mkdir -p $$(@D)
 	$$(call show,link) $$(link) -o $$@ $$^ $$(libraries)
 endef

@@ -90,6 +90,7 @@ static void on_accepted(void *owner, int fd, struct mw_admission *admission)
     }
     struct mw_socket *socket = mw_socket_new(engine, fd, NULL, &quiet, NULL);
     if (!socket) {
+        mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is closed");
         mw_admission_leave(engine, admission);
         close(fd);
         return;
@@ -173,17 +174,20 @@ int mw_server_listen(lua_State *L)
     server->background = server->http.uncounted = options.background;
     if (!mw_tls_listen(L, 1, server, why, sizeof why))
         return refused(L, why, "tls");
+    /* What may raise comes before the port is open. */
+    lua_pushvalue(L, 2);
+    server->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushvalue(L, self);
+    server->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     server->listener = mw_listener_open(runtime->engine, &options, why, sizeof why, &error);
     if (!server->listener) {
         if (server->vhost)
             mw_wire_vhost_release(server->vhost);
         server->vhost = NULL;
+        luaL_unref(L, LUA_REGISTRYINDEX, server->handler_ref);
+        luaL_unref(L, LUA_REGISTRYINDEX, server->self_ref);
         return refused(L, why, code_of(&options, error));
     }
-    lua_pushvalue(L, 2);
-    server->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pushvalue(L, self);
-    server->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     server->next = runtime->servers;
     server->link = &runtime->servers;
     if (server->next)

@@ -178,28 +178,34 @@ int mw_upgrade_accept(lua_State *L)
     if (route->settings.deflate.enabled && len)
         params.enabled = mw_deflate_negotiate(&route->settings.deflate, offers, len, &params, extension);
     const struct mw_http_header *key = mw_http_find(head, "sec-websocket-key", NULL);
-    mw_handshake_accept(key->value.at, key->value.len, accept);
+    if (!mw_handshake_accept(key->value.at, key->value.len, accept))
+        return luaL_error(L, "not enough memory");
 
+    /* What may raise comes before the box: that is anchored, and has to be ended by hand. */
+    push_origin(L, box->exchange, PROTOCOL);
     struct mw_ws *ws = mw_ws_new(L, ROUTE);
+    lua_pushvalue(L, -2);
+    lua_setiuservalue(L, -2, MW_WS_ORIGIN);
     if (lua_isnil(L, DATA))
         lua_pushlightuserdata(L, NULL); /* a table, when somebody asks for it */
     else
         lua_pushvalue(L, DATA);
     lua_setiuservalue(L, -2, MW_WS_DATA);
-    push_origin(L, box->exchange, PROTOCOL);
-    lua_setiuservalue(L, -2, MW_WS_ORIGIN);
+    if (!write_answer(L, &answer, accept, PROTOCOL, HEADERS, params.enabled ? extension : "")) {
+        mw_buffer_free(&answer);
+        mw_ws_release(ws);
+        return luaL_error(L, "not enough memory");
+    }
     struct mw_socket *socket = mw_exchange_take_socket(box, &early);
     struct mw_connection *connection =
         mw_connection_new(socket, false, &route->settings, params.enabled ? &params : NULL, &mw_ws_events, ws);
     if (!connection) {
         mw_buffer_free(&early);
-        mw_ws_failed(ws, "not enough memory", "memory");
+        mw_buffer_free(&answer);
+        mw_ws_release(ws);
         return luaL_error(L, "not enough memory");
     }
-    if (write_answer(L, &answer, accept, PROTOCOL, HEADERS, params.enabled ? extension : ""))
-        mw_connection_preface(connection, answer.data, answer.len);
-    else
-        mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+    mw_connection_preface(connection, answer.data, answer.len);
     mw_buffer_free(&answer);
     mw_ws_attach(ws, connection, early.data, early.len);
     mw_buffer_free(&early);

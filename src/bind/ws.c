@@ -258,7 +258,7 @@ void mw_ws_dropped(struct mw_ws *ws, const char *data, size_t len)
 
 /* ---- the end ---- */
 
-static void release(struct mw_ws *ws)
+void mw_ws_release(struct mw_ws *ws)
 {
     if (ws->route->hub)
         mw_hub_unsubscribe_all(&ws->route->hub->hub, &ws->subscriber);
@@ -283,7 +283,7 @@ static void last_handler_done(void *arg, const char *error)
     ws->busy = false;
     if (error)
         handler_failed(ws, (enum mw_ws_event)ws->event, error);
-    release(ws);
+    mw_ws_release(ws);
 }
 
 static void run_close(struct mw_ws *ws, unsigned code, const char *reason, size_t len)
@@ -336,7 +336,7 @@ static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code
 
     if (!pending) {
         if (ws->connection)
-            mw_connection_terminate(ws->connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+            mw_connection_fail(ws->connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
         return;
     }
     *pending = (struct mw_ws_pending){.kind = kind, .code = code, .len = len};

@@ -219,8 +219,10 @@ enum mw_admission_result mw_admission_enter(struct mw_engine *engine, const stru
     struct mw_admission *entry = find(admissions, &key);
     if (entry && most && entry->count >= most)
         return refuse(entry, "max_per_address", most, now_ms);
-    if (!entry && !(entry = add(admissions, &key)))
+    if (!entry && !(entry = add(admissions, &key))) {
+        mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is turned away");
         return MW_ADMISSION_FULL;
+    }
     bool was_idle = entry->remembered && !entry->count;
     if (connects && is_too_fast(entry, connects, now_ms))
         return refuse(entry, "max_connects_per_address", connects, now_ms);
