@@ -137,6 +137,26 @@ describe("the log tells of an error", function()
     end)
   end
 
+  it("that leaves coroutines, with the frames of all of them", function()
+    local child = start [[
+      local function inner() error "as planned" end
+      local function middle() coroutine.wrap(inner)() return 1 end
+      local function outer() coroutine.wrap(middle)() return 1 end
+      moonwire.spawn(outer)
+      serve(moonwire.app():get("/", outer))
+    ]]
+    local client = visitor.connect(child:expect("listening").port)
+    client:request "/"
+    client:response()
+    client:close()
+    local records = finish(child, 1)
+    assert.equal(2, #records)
+    for _, record in ipairs(records) do
+      assert.matches("%.lua:1: as planned$", record.message)
+      assert.matches("%.lua:1: in function .*resumed by:.*%.lua:2: in .*resumed by:.*%.lua:3: in ", record.traceback)
+    end
+  end)
+
   it("in a client's handler, without what may be secret in its address", function()
     local child = start [[
       local app = moonwire.app():ws("/live", { open = function(ws) ws:send "hello" end })
