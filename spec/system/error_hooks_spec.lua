@@ -39,9 +39,9 @@ local function pick(record)
   return record, rest
 end
 
-local function open(port, target)
+local function open(port, target, headers)
   local ws = visitor.connect(port)
-  ws:upgrade(target)
+  ws:upgrade(target, headers)
   return ws
 end
 
@@ -63,7 +63,7 @@ describe("the log tells of an error", function()
         error "as planned"
       end }))]]):format(event))
       local port = child:expect("listening").port
-      local ws = open(port, "/chat/lobby?token=secret")
+      local ws = open(port, "/chat/lobby?token=secret", "X-Request-ID:  abc 1\r\n")
       provoke(ws)
       ws:expect_close()
       local own_port = ws.socket:getsockname().port
@@ -73,6 +73,7 @@ describe("the log tells of an error", function()
       local record, rest = pick(records[1])
       assert.same({
         level = "error", kind = "websocket", route = "/chat/:room", event = event, id = 1, remote_address = "127.0.0.1",
+        request_id = "abc 1",
       }, record)
       assert.equal(own_port, rest.port)
       assert.matches("^[^\n]+%.lua:2: as planned$", rest.message)
