@@ -14,7 +14,7 @@ end)
 
 -- Runs a script with a log in JSON that takes orders from standard input.
 local function start(script)
-  return program.spawn { "--log-format", "json", program.script(script) }
+  return program.spawn { "--log-format", "json", "--log-level", "error", program.script(script) }
 end
 
 -- The records of its log, when it has ended by itself.
