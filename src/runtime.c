@@ -2,7 +2,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime.h"
 
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <signal.h>
@@ -305,19 +304,6 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* The first descriptor that is opened takes the lowest free number: the log must not get into a client's connection because
- * whoever started us had closed standard error. */
-static void fill_standard_descriptors(void)
-{
-    int fd;
-
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 static void on_held_due(uv_timer_t *timer)
 {
     if (mw_log_tell(false))
@@ -333,8 +319,6 @@ static bool boot(struct process *process)
 {
     struct mw_runtime *runtime = &process->runtime;
 
-    fill_standard_descriptors();
-    mw_log_configure(process->options->log_level, process->options->log_json);
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     uv_replace_allocator(mw_spare_malloc, mw_spare_realloc, mw_spare_calloc, mw_spare_free);

@@ -132,7 +132,20 @@ static void push_origin(lua_State *L, const struct mw_http_exchange *exchange, i
     luaL_pushresult(&buffer);
 }
 
-bool mw_upgrade_peer(const struct mw_ws *ws, char *address, size_t size, int *port)
+static void read_request_id(const char *head, char out[64])
+{
+    static const char name[] = "\nx-request-id:";
+    const char *at = strcasestr(head, name);
+
+    if (at) {
+        at += sizeof name - 1;
+        at += strspn(at, " \t");
+        snprintf(out, 64, "%.*s", (int)strcspn(at, "\r\n"), at);
+    }
+}
+
+/* What push_origin has packed. */
+bool mw_upgrade_origin(const struct mw_ws *ws, struct mw_upgrade_origin *origin)
 {
     lua_State *L = ws->runtime->lua;
     const uint8_t *at = NULL;
@@ -143,10 +156,12 @@ bool mw_upgrade_peer(const struct mw_ws *ws, char *address, size_t size, int *po
     if (lua_getiuservalue(L, -1, MW_WS_ORIGIN) == LUA_TSTRING)
         at = (const uint8_t *)lua_tostring(L, -1);
     if (at) {
+        *origin = (struct mw_upgrade_origin){.port = 0};
         at += 2 + (at[0] | at[1] << 8);
         size_t len = *at++;
-        snprintf(address, size, "%.*s", (int)len, (const char *)at);
-        *port = at[len] | at[len + 1] << 8;
+        snprintf(origin->address, sizeof origin->address, "%.*s", (int)len, (const char *)at);
+        origin->port = at[len] | at[len + 1] << 8;
+        read_request_id((const char *)at + len + 3, origin->request_id);
     }
     lua_pop(L, 2);
     return at != NULL;

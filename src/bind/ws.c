@@ -98,14 +98,17 @@ static int enter(lua_State *L)
 /* A client's peer is in the route's name already. */
 static void log_error(const struct mw_ws *ws, enum mw_ws_event which, const char *error)
 {
-    char address[64];
+    struct mw_upgrade_origin origin;
     struct mw_failure failure = {.kind = ws->route->hub ? "websocket" : "client",
                                  .route = ws->route->name,
                                  .event = mw_ws_event_name(which),
                                  .id = ws->id};
 
-    if (mw_upgrade_peer(ws, address, sizeof address, &failure.port))
-        failure.address = address;
+    if (mw_upgrade_origin(ws, &origin)) {
+        failure.address = origin.address;
+        failure.port = origin.port;
+        failure.request_id = origin.request_id[0] ? origin.request_id : NULL;
+    }
     mw_failure_log(&failure, error);
     ws->runtime->engine->counters.handler_errors++;
 }
