@@ -53,10 +53,8 @@ local function get(port, settings)
     command[name] = value
   end
   client:tell { get = command }
-  local event = async.wait_until(function()
-    return client.events[1]
-  end, client:report "nothing came")
-  table.remove(client.events, 1)
+  local event = client:expect_any("got", "refused", "failed")
+  client.events = {}
   client:release()
   return event
 end
@@ -200,9 +198,8 @@ describe("a pair that is replaced", function()
     local child, port = start { cert = directory .. "/live.cert", key = directory .. "/live.key", reload = 0.1 }
     assert.equal(old.serial, get(port).serial)
     point(new)
-    async.wait_until(function()
-      return get(port).serial == new.serial
-    end)
+    expect_log(child, "is in use now")
+    assert.equal(new.serial, get(port).serial)
     child:stop()
     program.expect_clean_end(child)
   end)
@@ -319,6 +316,37 @@ describe("SIGHUP", function()
     assert.equal(new.serial, get(two).serial)
     child.stdin:write "go\n"
     program.expect_clean_end(child)
+  end)
+end)
+
+describe("a listener", function()
+  it("that is closed when a client has just sent its request forgets that client", function()
+    local signal = async.directory() .. "/signal"
+    local child = program.start([[
+      local app = moonwire.app():get("/", function(req, res) res:send "hello" end)
+      local listener = serve(app, { tls = { cert = arg[1], key = arg[2] } })
+      local hangup = uv.new_async(function() listener:close() end)
+      next_order()
+      -- The loop stands still until the request is there: it is read, and then the listener is closed, in one turn.
+      tell "waiting"
+      repeat until io.open(arg[3])
+      hangup:send()
+      moonwire.sleep(0.05)
+      collectgarbage()
+      hangup:close()
+      tell "closed"
+    ]], { tls.files().cert, tls.files().key, signal })
+    local client = peer.take "tls_client.py"
+    client:tell { connect = { port = child:expect("listening").port, ca = CA } }
+    client:expect "connected"
+    child.stdin:write "go\n"
+    child:expect "waiting"
+    client:tell { ask = "/" }
+    client:expect "sent"
+    assert(io.open(signal, "w")):close()
+    assert.equal("the server closed the connection", client:expect("refused").message)
+    child:expect "closed"
+    assert.equal("", program.expect_clean_end(child))
   end)
 end)
 

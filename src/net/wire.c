@@ -41,7 +41,7 @@ struct pending {
     struct mw_wire *wire;
     struct lws *wsi;
     struct mw_admission *admission;
-    mw_wire_ready ready;
+    mw_wire_ready ready; /* NULL: the owner is gone */
     void *owner;
     struct mw_takeover takeover;
     struct mw_buffer early;
@@ -77,7 +77,8 @@ static void destroyed(struct pending *pending)
 
     if (pending->taken) {
         mw_takeover_end(&pending->takeover);
-        socket = mw_socket_new(engine, pending->takeover.fd, pending->takeover.ssl, &quiet, NULL);
+        if (pending->ready)
+            socket = mw_socket_new(engine, pending->takeover.fd, pending->takeover.ssl, &quiet, NULL);
         if (!socket) {
             SSL_free(pending->takeover.ssl);
             close(pending->takeover.fd);
@@ -322,7 +323,11 @@ void mw_wire_retire(struct mw_engine *engine, const void *owner)
 
     for (struct pending *pending = engine->wire ? engine->wire->pending : NULL; pending; pending = next) {
         next = pending->next;
-        if (pending->owner == owner)
+        if (pending->owner != owner)
+            continue;
+        /* One that has been taken over already is only waited for: lws lets go of it in a later turn. */
+        pending->ready = NULL;
+        if (!pending->taken)
             drop(pending);
     }
 }
