@@ -357,11 +357,13 @@ describe("several names", function()
   local exact = tls.issue(directory, "exact", { names = "DNS:www.shop.example" })
   local both = tls.issue(directory, "both",
     { names = "DNS:a.example,DNS:B.example", key = "rsa:2048", subject = "/CN=cn.example" })
+  local nameless = tls.issue(directory, "nameless", { names = "IP:192.0.2.1", subject = "/CN=nameless.example" })
   local child, port
 
   before_each(function()
     child, port = start { cert = default.cert, key = default.key, reload = 0.1, also = {
       { cert = wild.cert, key = wild.key }, { cert = exact.cert, key = exact.key }, { cert = both.cert, key = both.key },
+      { cert = nameless.cert, key = nameless.key },
     } }
   end)
 
@@ -383,8 +385,11 @@ describe("several names", function()
 
   it("that nobody has, and none at all, get the first", function()
     assert.equal(default.serial, get(port).serial)
-    for _, name in ipairs { "unknown.example", "a.b.shop.example", "example", "cn.example", "xshop.example", "tls-1",
-      ("x"):rep(63) .. ".example" } do
+    for _, name in ipairs {
+      "unknown.example", "a.b.shop.example", "example", "xshop.example", ("x"):rep(63) .. ".example",
+      "cn.example", "nameless.example", -- of a subject
+      "tls-1", -- libwebsockets' own name for the listener
+    } do
       assert.equal(default.serial, get(port, { servername = name }).serial, name)
     end
   end)
