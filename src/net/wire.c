@@ -290,7 +290,8 @@ struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct m
             (struct mw_wire_vhost){.wire = wire, .tls = tls, .handshake_timeout_ms = handshake_timeout_ms, .refs = 1};
         vhost->lws = create_vhost(vhost);
     }
-    if (!vhost || !vhost->lws || !vhost->front) {
+    /* Only now: lws changes the context once more after it has offered it. */
+    if (!vhost || !vhost->lws || !vhost->front || !mw_tls_server_attach(tls, vhost->front)) {
         snprintf(why, size, "tls: libwebsockets can't be set up");
         if (vhost && vhost->lws)
             lws_vhost_destroy(vhost->lws);
@@ -298,8 +299,6 @@ struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct m
         free(vhost);
         return NULL;
     }
-    /* Only now: lws changes the context once more after it has offered it. */
-    mw_tls_server_attach(tls, vhost->front);
     return vhost;
 }
 
