@@ -295,6 +295,26 @@ describe("SIGHUP", function()
     end
   end)
 
+  it("reaches a program that is supervised", function()
+    local options, pair, directory = pair_in { reload = false }
+    local script = program.write([[
+      local moonwire = require "moonwire"
+      local tls = { cert = arg[1], key = arg[2], reload = false }
+      local listener = assert(moonwire.app():listen { host = "127.0.0.1", port = 0, tls = tls })
+      io.stdout:setvbuf "line"
+      print(moonwire.json.encode { event = "listening", port = listener:address().port })
+    ]])
+    local child = program.spawn { "--supervise", script, options.cert, options.key }
+    local port = child:expect("listening").port
+    local new = tls.issue(directory, "new")
+    replace(pair, new)
+    child:kill "sighup"
+    expect_log(child, "is in use now")
+    assert.equal(new.serial, get(port).serial)
+    child:kill "sigterm"
+    program.expect_clean_end(child)
+  end)
+
   it("reloads every listener, and does not keep the program running", function()
     local options, pair, directory = pair_in { reload = false }
     local child = program.start([[
