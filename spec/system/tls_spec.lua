@@ -295,6 +295,24 @@ describe("SIGHUP", function()
     end
   end)
 
+  it("ends a program whose TLS listener is closed, also while one of its requests goes on", function()
+    local child = program.start([[
+      local app, listener = moonwire.app()
+      app:get("/", function(req, res)
+        listener:close()
+        res:defer()
+        tell "closed"
+      end)
+      listener = serve(app, { tls = { cert = arg[1], key = arg[2] } })
+    ]], { tls.files().cert, tls.files().key })
+    local client = peer.take "tls_client.py"
+    client:tell { get = { port = child:expect("listening").port, ca = CA } }
+    child:expect "closed"
+    child:kill "sighup"
+    assert.equal(1, program.wait(child).signal)
+    client:expect "refused"
+  end)
+
   it("reaches a program that is supervised", function()
     local options, pair, directory = pair_in { reload = false }
     local script = program.write([[
