@@ -17,6 +17,7 @@ static void lose(size_t len)
 
     held = malloc(len);
     held = NULL;
+    REQUIRE(!held);
 }
 
 static void plant(const char *fault)
