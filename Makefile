@@ -85,7 +85,7 @@ all: $(program) ## build the program (default); SANITIZE=address,undefined build
 run: $(program) ## install what is missing, build, and run all examples with a front page; EXAMPLE=chat runs one
 	$(program) examples/$(EXAMPLE)/server.lua $(ARGS)
 
-test: native specs fuzz-smoke ## install what is missing, build, run every test, plain and under sanitizers, and fuzz
+test: native fuzz-smoke specs ## install what is missing, build, run every test, plain and under sanitizers, and fuzz
 
 fuzz: $(fuzz_programs) ## invented input, for SECONDS=60 each, to what reads from the network; e.g. TARGET=frame JOBS=2
 	@spec/fuzz/run.sh $(SECONDS) $(JOBS) $(or $(TARGET),$(fuzz_targets))
@@ -172,13 +172,13 @@ native: $(native_programs)
 	    echo "$$t: $$(tail -n 1 "$$t.log")"; done
 
 # Plain first, as it fails faster. The interpreter is our own program: specs wait for their events on its loop.
-specs: native $(test_modes:%=build/%/moonwire) spec/node_modules/.stamp
+specs: native $(test_modes:%=build/%/moonwire) spec/node_modules/.stamp | $(if $(filter test,$(MAKECMDGOALS)),fuzz-smoke)
 	@failed=; for m in $(test_modes); do \
 	    echo "build/$$m/moonwire spec/run.lua $(ARGS)"; \
 	    build/$$m/moonwire spec/run.lua $(ARGS) || failed=1; done; [ -z "$$failed" ]
 
-# After the specs, as a machine that is busy finds less in its time.
-fuzz-smoke: specs $(fuzz_programs)
+# Not beside anything else: on a busy machine it finds less in its time.
+fuzz-smoke: native $(test_modes:%=build/%/moonwire) $(fuzz_programs)
 	@spec/fuzz/self_test.sh
 	@spec/fuzz/run.sh $(FUZZ_SECONDS) $(JOBS) $(fuzz_targets)
 

@@ -60,6 +60,24 @@ for _, rows in ipairs { http_rows.refused, http_rows.taken, http_app_rows.files,
   end
 end
 
+-- "%" allows bodies of 10 bytes, "C" answers late and at length, "#" only when the client has ended, "1" small limits, "(" no
+-- keep-alive.
+local POST = "POST /a HTTP/1.1\r\nHost: x\r\n"
+local CHUNKED = POST .. "Transfer-Encoding: chunked\r\n\r\n"
+local requests = {
+  ["chunks of 8 and 2"] = CHUNKED .. "8\r\n12345678\r\n2\r\nab\r\n0\r\nA: b\r\n\r\n",
+  ["chunks of 8 and 8"] = CHUNKED .. "8\r\n12345678\r\n8\r\nabcdefgh\r\n0\r\n\r\n",
+  ["a length of 11"] = POST .. "Content-Length: 11\r\nExpect: 100-continue\r\n\r\n12345678901",
+  ["three in a row"] = POST .. "Content-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: x\r\n\r\n" .. CHUNKED .. "1\r\na\r\n0\r\n\r\n",
+  ["a good and a bad one"] = "GET /b HTTP/1.1\r\nHost: x\r\n\r\nGET /c HTTP/1.1\r\n\r\n",
+  ["half a body"] = POST .. "Content-Length: 5\r\n\r\nab",
+}
+for name, bytes in pairs(requests) do
+  for i, choices in ipairs { "%", "C", "#", "1", "(" } do
+    write("http", ("%s-%d"):format(name, i), choices .. CUT .. bytes)
+  end
+end
+
 local ACCEPT = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 local SWITCH = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 local answers = {
