@@ -95,6 +95,9 @@ static void on_body(struct mw_http_exchange *exchange, enum mw_http_body_result 
     struct server *server = exchange->user;
 
     REQUIRE(server && !server->gone && exchange->body.len <= (server->choices & SMALL_BODY ? 10 : 1000));
+    if (result == MW_HTTP_BODY_OK && !exchange->head->chunked)
+        REQUIRE(exchange->body.len ==
+                (exchange->head->content_length > 0 ? (size_t)exchange->head->content_length : 0));
     note(server, names[result], result == MW_HTTP_BODY_OK ? exchange->body.data : NULL,
          result == MW_HTTP_BODY_OK ? exchange->body.len : 0);
     if (result != MW_HTTP_BODY_CLOSED)

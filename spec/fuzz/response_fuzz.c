@@ -12,7 +12,11 @@ enum { IS_HEAD = 1, STOPS_AT_HEAD = 2, STOPS_AT_PIECE = 4, READS_LATE = 8 };
 struct client {
     struct mw_http_client *http;
     struct mw_buffer outcome;
+    struct mw_buffer body;
+    struct fuzz_input sent;
+    int64_t length; /* that the head tells; -1: none */
     uint8_t choices;
+    bool chunked;
     bool head_told;
     bool over;
     bool hungry; /* wants the next piece, but has not asked yet */
@@ -44,6 +48,10 @@ static void on_head(void *owner, const struct mw_http_head *head)
 
     REQUIRE(!client->over && !client->head_told);
     client->head_told = true;
+    client->chunked = head->chunked;
+    client->length = head->content_length;
+    if ((client->choices & IS_HEAD) || head->status < 200 || head->status == 204 || head->status == 304)
+        client->length = 0;
     note(client, status, (size_t)snprintf(status, sizeof status, "%d %zu ", head->status, head->header_count));
     note(client, head->reason.at, head->reason.len);
     for (size_t i = 0; i < head->header_count; i++)
@@ -52,6 +60,20 @@ static void on_head(void *owner, const struct mw_http_head *head)
         stop(client);
     else
         want(client);
+}
+
+/* As long as was told; or all that lies behind the head. */
+static void check_body(const struct client *client)
+{
+    const struct mw_buffer *body = &client->body;
+
+    if (client->length >= 0) {
+        REQUIRE(body->len == (uint64_t)client->length);
+    } else if (!client->chunked) {
+        REQUIRE(body->len + 4 <= client->sent.len);
+        const uint8_t *at = client->sent.data + client->sent.len - body->len;
+        REQUIRE(!memcmp(at - 4, "\r\n\r\n", 4) && (!body->len || !memcmp(at, body->data, body->len)));
+    }
 }
 
 static void on_piece(void *owner, const uint8_t *data, size_t len)
@@ -63,11 +85,13 @@ static void on_piece(void *owner, const uint8_t *data, size_t len)
         stop(client);
         return;
     }
-    note(client, data, len);
     if (len) {
+        REQUIRE(mw_buffer_append(&client->body, data, len));
         want(client);
         return;
     }
+    check_body(client);
+    note(client, client->body.data, client->body.len);
     note(client, "end", 3);
     stop(client);
 }
@@ -77,6 +101,7 @@ static void on_failed(void *owner, const char *message, const char *code)
     struct client *client = owner;
 
     REQUIRE(!client->over && *message && *code);
+    note(client, client->body.data, client->body.len);
     note(client, code, strlen(code));
     note(client, message, strlen(message));
     stop(client);
@@ -100,7 +125,7 @@ static void run(struct client *client, uint8_t choices, uint8_t cut, const uint8
     struct mw_buffer request = {0};
     uint32_t state = 0;
 
-    *client = (struct client){.choices = choices};
+    *client = (struct client){.choices = choices, .sent = {data, len}};
     client->http =
         mw_http_client_start(rig_engine(), &connect, text, sizeof text - 1, choices & IS_HEAD, &events, client);
     REQUIRE(client->http);
@@ -119,6 +144,7 @@ static void run(struct client *client, uint8_t choices, uint8_t cut, const uint8
     REQUIRE(client->over);
     rig_done(peer);
     mw_buffer_free(&request);
+    mw_buffer_free(&client->body);
 }
 
 void fuzz_one(const uint8_t *data, size_t len)

@@ -68,7 +68,8 @@ local requests = {
   ["chunks of 8 and 2"] = CHUNKED .. "8\r\n12345678\r\n2\r\nab\r\n0\r\nA: b\r\n\r\n",
   ["chunks of 8 and 8"] = CHUNKED .. "8\r\n12345678\r\n8\r\nabcdefgh\r\n0\r\n\r\n",
   ["a length of 11"] = POST .. "Content-Length: 11\r\nExpect: 100-continue\r\n\r\n12345678901",
-  ["three in a row"] = POST .. "Content-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: x\r\n\r\n" .. CHUNKED .. "1\r\na\r\n0\r\n\r\n",
+  ["three in a row"] = POST .. "Content-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    .. CHUNKED .. "1\r\na\r\n0\r\n\r\n",
   ["a good and a bad one"] = "GET /b HTTP/1.1\r\nHost: x\r\n\r\nGET /c HTTP/1.1\r\n\r\n",
   ["half a body"] = POST .. "Content-Length: 5\r\n\r\nab",
 }
