@@ -9,10 +9,10 @@ local http_date = require "moonwire.http_date"
 local json = require "moonwire.json"
 local mime = require "moonwire.mime"
 local options = require "moonwire.options"
+local origins = require "moonwire.origins"
 local request = require "moonwire.request"
 local router = require "moonwire.router"
 local static = require "moonwire.static"
-local upgrade = require "moonwire.upgrade"
 local url = require "moonwire.url"
 
 local function same(a, b)
@@ -146,13 +146,14 @@ local function check_origin(text)
   local origin, host = text:match "^([^\n]*)\n(.*)$"
   origin, host = origin or text, host or "example.com:8080"
   local listed = { "https://example.com", "http://[::1]:81", "null" }
-  local by_list = upgrade.is_origin_allowed(listed, origin, host)
+  local by_list = origins.is_allowed(listed, origin, host)
   if by_list then
     local plain = origin:lower():gsub(":0*(%d*)$", ":%1") -- as numbers
     assert(plain == "https://example.com" or plain == "https://example.com:" or plain == "https://example.com:443"
       or plain == "http://[::1]:81" or plain == "null", "only what is listed may connect")
   end
-  if upgrade.is_origin_allowed("same-host", origin, host) then
+  origins.tell_refused(origins.account(), "websocket /", listed, { origin = origin, host = host })
+  if origins.is_allowed("same-host", origin, host) then
     local bare = host:lower():gsub(":%d*$", "")
     assert(origin:lower():find(bare, 1, true), "the same host is named in both")
   end
