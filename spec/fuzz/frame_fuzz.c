@@ -28,6 +28,7 @@ struct side {
     struct mw_buffer answer;
     unsigned messages;
     uint8_t choices;
+    uint8_t rule, began; /* of the ending */
     bool closed;
 };
 
@@ -54,9 +55,9 @@ static void on_message(void *owner, const uint8_t *data, size_t len, bool text)
     if ((side->choices & PAUSES) && side->messages % 2)
         mw_connection_pause(side->connection, true);
     if ((side->choices & CLOSES) && side->messages == CLOSES_AT)
-        mw_connection_close(side->connection, 4000, "enough", 6);
+        mw_connection_close(side->connection, MW_ENDING_CLOSED_BY_SCRIPT, 4000, "enough", 6);
     if ((side->choices & IMPATIENT) && !len)
-        mw_connection_terminate(side->connection, MW_CLOSE_ABNORMAL, "nothing to say");
+        mw_connection_terminate(side->connection, MW_ENDING_TERMINATED_BY_SCRIPT, "nothing to say");
 }
 
 static void on_pong(void *owner, const uint8_t *data, size_t len)
@@ -72,14 +73,19 @@ static void on_drain(void *owner)
     (void)owner;
 }
 
-static void on_closed(void *owner, unsigned code, const char *reason, size_t len)
+static void on_closed(void *owner, const struct mw_ending *ending)
 {
     struct side *side = owner;
+    char text[MW_ENDING_TEXT_MAX];
 
-    REQUIRE(!side->closed);
+    REQUIRE(!side->closed && ending->code >= 1000 && ending->code <= 4999);
+    REQUIRE(mw_ending_find(mw_ending_name(ending->rule)) == ending->rule);
+    REQUIRE(*mw_ending_text(ending, side->connection->settings, text, sizeof text));
     side->closed = true;
     side->connection = NULL;
-    model_event(&side->events, 'C', code, reason, len);
+    side->rule = ending->rule;
+    side->began = ending->began;
+    model_event(&side->events, 'C', ending->code, ending->reason, ending->reason_len);
 }
 
 static const struct mw_connection_events events = {
@@ -182,6 +188,7 @@ void fuzz_one(const uint8_t *data, size_t len)
     run(&pieces, choices, cut ? cut : 1, input.data, input.len);
     check_answer(&pieces.answer, choices);
     REQUIRE(same(&whole.events, &pieces.events));
+    REQUIRE(whole.rule == pieces.rule && whole.began == pieces.began && whole.rule != MW_ENDING_NONE);
     /* Terminating drops what waits to be sent, which depends on the cut. */
     REQUIRE((choices & IMPATIENT) || same(&whole.answer, &pieces.answer));
     if (!(choices & (COMPRESSED | CLOSES | IMPATIENT)))
