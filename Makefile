@@ -73,6 +73,12 @@ endif
 endif
 endif
 
+ifneq ($(filter fuzz,$(MAKECMDGOALS)),)
+ifeq ($(shell command -v clang),)
+$(error fuzz: clang is missing; src/bootstrap need fuzz installs what this target uses)
+endif
+endif
+
 # --- what to ask for --------------------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := all
