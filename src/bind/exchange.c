@@ -52,7 +52,8 @@ static int push_head(lua_State *L, const struct mw_http_head *head)
 
 int mw_headers_parse(lua_State *L)
 {
-    static const struct mw_http_limits limits = {.head_bytes = SIZE_MAX, .header_count = MW_HTTP_HEADERS_MAX};
+    static const struct mw_http_limits limits = {
+        .head_bytes = SIZE_MAX, .line_bytes = SIZE_MAX / 2, .header_count = MW_HTTP_HEADERS_MAX};
     struct mw_http_error error;
     size_t len, head_len, scanned = 0;
     const char *text = luaL_checklstring(L, 1, &len);

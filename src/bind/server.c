@@ -105,6 +105,7 @@ static void read_http(lua_State *L, struct mw_http_settings *http)
 {
     mw_http_settings_default(http);
     http->limits.head_bytes = (size_t)mw_option_integer(L, 1, "max_head_bytes", (lua_Integer)http->limits.head_bytes);
+    http->limits.line_bytes = (size_t)mw_option_integer(L, 1, "max_request_line", (lua_Integer)http->limits.line_bytes);
     http->limits.header_count = (size_t)mw_option_integer(L, 1, "max_headers", (lua_Integer)http->limits.header_count);
     if (http->limits.header_count > MW_HTTP_HEADERS_MAX)
         luaL_error(L, "option 'max_headers': at most %d", MW_HTTP_HEADERS_MAX);

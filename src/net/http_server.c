@@ -16,7 +16,7 @@ enum {
 void mw_http_settings_default(struct mw_http_settings *settings)
 {
     *settings = (struct mw_http_settings){
-        .limits = {.head_bytes = 16384, .header_count = 100},
+        .limits = {.head_bytes = 16384, .line_bytes = MW_HTTP_REQUEST_LINE, .header_count = 100},
         .head_timeout_ms = 10000,
         .body_timeout_ms = 30000,
         .min_body_rate = 1024,
