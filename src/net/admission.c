@@ -224,7 +224,6 @@ enum mw_admission_result mw_admission_enter(struct mw_engine *engine, const stru
         mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is turned away");
         return MW_ADMISSION_FULL;
     }
-    }
     bool was_idle = entry->remembered && !entry->count;
     if (connects && is_too_fast(entry, connects, now_ms)) {
         refuse(entry, "max_connects_per_address", connects, now_ms);
