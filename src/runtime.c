@@ -180,7 +180,7 @@ static void say_goodbye(struct mw_runtime *runtime)
 
     for (struct mw_ws *ws = runtime->sockets; ws; ws = ws->next) {
         if (ws->connection)
-            mw_connection_close(ws->connection, MW_CLOSE_GOING_AWAY, reason, sizeof reason - 1);
+            mw_connection_close(ws->connection, MW_ENDING_SHUTDOWN, MW_CLOSE_GOING_AWAY, reason, sizeof reason - 1);
         else if (ws->opening)
             mw_opening_cancel(ws->opening);
     }
@@ -240,7 +240,7 @@ static void terminate_sockets(struct mw_runtime *runtime)
 {
     for (struct mw_ws *ws = runtime->sockets; ws; ws = ws->next) {
         if (ws->connection)
-            mw_connection_terminate(ws->connection, MW_CLOSE_ABNORMAL, "the process ends");
+            mw_connection_terminate(ws->connection, MW_ENDING_SHUTDOWN, "the process ends");
         else if (ws->opening)
             mw_opening_cancel(ws->opening);
     }

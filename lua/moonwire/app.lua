@@ -311,7 +311,7 @@ function App:close(close_options)
   end
   self.listeners = {}
   for _, ws in ipairs(self.hub:sockets()) do
-    ws:close(settings.code or 1001, settings.reason or "")
+    core.close(ws, "shutdown", settings.code or 1001, settings.reason or "")
   end
   for _, response in ipairs(keys_of(self.responses)) do
     response.must_close = true
@@ -325,7 +325,7 @@ function App:close(close_options)
     return true
   end
   for _, ws in ipairs(self.hub:sockets()) do
-    ws:terminate()
+    core.close(ws, "shutdown", 1006, "the app was closed, and had no time left")
   end
   for _, response in ipairs(keys_of(self.responses)) do
     core.task(response_module.abandon, response)

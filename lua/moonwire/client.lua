@@ -57,9 +57,6 @@ for name, check in pairs(ws_module.SETTINGS) do
   CONNECT_OPTIONS[name] = check
 end
 
--- Ends a connection without being the script's own wish.
-local terminate = core.websocket_methods.terminate
-
 -- What is known about a client's WebSocket beside core's own account; weak, so that it goes with it.
 ---@type table<userdata, moonwire.client.State>
 local states = setmetatable({}, { __mode = "k" })
@@ -203,7 +200,7 @@ local function handlers_of(state)
   local script = state.handlers
   return {
     open = function(ws)
-      state.attempts, state.gave_up = 0, nil
+      state.attempts = 0
       if state.heartbeat then
         state.heartbeat:start()
       end
@@ -252,9 +249,6 @@ local function handlers_of(state)
         state.heartbeat:stop()
       end
       state.is_busy = false
-      if state.gave_up then
-        reason = "no answer to the heartbeat in time"
-      end
       if script.close then
         state:call(ws, script.close, ws, code, reason)
       end
@@ -372,8 +366,7 @@ local function peer_of(state, ws)
       return state.is_busy
     end,
     lost = function()
-      state.gave_up = true
-      terminate(ws)
+      core.close(ws, "heartbeat_timeout", 1006, "no answer to the heartbeat in time")
     end,
   }
 end

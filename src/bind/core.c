@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "bind/client.h"
+#include "bind/ending.h"
 #include "bind/exchange.h"
 #include "bind/load.h"
 #include "bind/route.h"
@@ -85,6 +86,7 @@ int mw_core_open(lua_State *L)
         {"route_update", mw_route_update},
         {"topics", mw_hub_new},
         {"on_restore", mw_ws_on_restore},
+        {"close", mw_ws_lua_close},
         {"parse_head", mw_headers_parse},
         {"parse_certificate", mw_tls_parse_certificate},
         {"connect", mw_client_connect},

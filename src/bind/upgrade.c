@@ -178,7 +178,7 @@ int mw_upgrade_accept(lua_State *L)
     if (write_answer(L, &answer, accept, PROTOCOL, HEADERS, params.enabled ? extension : ""))
         mw_connection_preface(connection, answer.data, answer.len);
     else
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+        mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
     mw_buffer_free(&answer);
     mw_ws_attach(ws, connection, early.data, early.len);
     mw_buffer_free(&early);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bind/ending.h"
 #include "bind/guard.h"
 #include "bind/topics.h"
 
@@ -116,7 +117,7 @@ static void handler_failed(struct mw_ws *ws, const char *error)
     if (ws->ref != LUA_NOREF)
         mw_task_call(ws->runtime, enter, &event, error_handler_done, ws);
     if (ws->connection)
-        mw_connection_fail(ws->connection, MW_CLOSE_INTERNAL, "a handler failed");
+        mw_connection_fail(ws->connection, MW_ENDING_HANDLER_ERROR, "a handler failed");
 }
 
 static void side_handler_done(void *arg, const char *error)
@@ -274,14 +275,23 @@ void mw_ws_failed(struct mw_ws *ws, const char *message, const char *code)
     mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
 }
 
+static struct mw_ws_pending *take_pending(struct mw_ws *ws)
+{
+    struct mw_ws_pending *last = ws->pending, *first = last->next;
+
+    last->next = first->next;
+    if (first == last)
+        ws->pending = NULL;
+    ws->pending_bytes -= sizeof *first + first->len;
+    return first;
+}
+
 /* A box whose close handler never came to run, because the process ends. */
 void mw_ws_collect(struct mw_ws *ws)
 {
-    while (ws->pending) {
-        struct mw_ws_pending *pending = ws->pending;
-        ws->pending = pending->next;
-        free(pending);
-    }
+    while (ws->pending)
+        free(take_pending(ws));
+    mw_ws_forget_ending(ws);
     mw_hub_forget_latest(ws, NULL);
     free(ws->subscriber.list);
 }
@@ -294,16 +304,16 @@ static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code
 
     if (!pending) {
         if (ws->connection)
-            mw_connection_terminate(ws->connection, MW_CLOSE_ABNORMAL, "out of memory");
+            mw_connection_terminate(ws->connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
         return;
     }
     *pending = (struct mw_ws_pending){.kind = kind, .code = code, .len = len};
     if (len)
         memcpy(pending->data, data, len);
-    if (!ws->pending)
-        ws->pending_tail = &ws->pending;
-    *ws->pending_tail = pending;
-    ws->pending_tail = &pending->next;
+    pending->next = ws->pending ? ws->pending->next : pending;
+    if (ws->pending)
+        ws->pending->next = pending;
+    ws->pending = pending;
     ws->pending_bytes += sizeof *pending + len;
     /* Beyond this TCP tells the peer to wait. */
     const struct mw_connection_settings *settings = &ws->route->settings;
@@ -315,9 +325,7 @@ static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code
 static void continue_pending(struct mw_ws *ws)
 {
     while (ws->pending && !ws->busy) {
-        struct mw_ws_pending *pending = ws->pending;
-        ws->pending = pending->next;
-        ws->pending_bytes -= sizeof *pending + pending->len;
+        struct mw_ws_pending *pending = take_pending(ws);
         if (pending->kind == PENDING_CLOSE) {
             run_close(ws, pending->code, pending->data, pending->len);
             free(pending);
@@ -373,17 +381,18 @@ static void on_pong(void *owner, const uint8_t *data, size_t len)
         mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
 }
 
-static void on_closed(void *owner, unsigned code, const char *reason, size_t len)
+static void on_closed(void *owner, const struct mw_ending *ending)
 {
     struct mw_ws *ws = owner;
 
     ws->connection = NULL;
     if (ws->joined)
         mw_hub_left(ws->route->hub);
+    mw_ws_keep_ending(ws, ending);
     if (ws->busy || ws->pending)
-        push_pending(ws, PENDING_CLOSE, code, reason, len);
+        push_pending(ws, PENDING_CLOSE, ending->code, ending->reason, ending->reason_len);
     else
-        run_close(ws, code, reason, len);
+        run_close(ws, ending->code, ending->reason, ending->reason_len);
 }
 
 const struct mw_connection_events mw_ws_events = {
@@ -436,6 +445,7 @@ void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint
 
     ws->connection = connection;
     ws->opening = NULL;
+    mw_ws_forget_ending(ws);
     ws->joined = ws->route->hub != NULL;
     if (ws->joined)
         mw_hub_joined(ws->route->hub);
@@ -445,7 +455,7 @@ void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint
         mw_connection_start(connection, early, len);
     /* Whoever comes while the process ends is sent away like all others. */
     if (ws->connection == connection && ws->runtime->stopping)
-        mw_connection_close(connection, MW_CLOSE_GOING_AWAY, NULL, 0);
+        mw_connection_close(connection, MW_ENDING_SHUTDOWN, MW_CLOSE_GOING_AWAY, NULL, 0);
     if (ws->connection == connection)
         mw_connection_write_now(connection);
 }

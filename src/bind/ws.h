@@ -39,8 +39,8 @@ struct mw_ws {
     struct mw_subscriber subscriber;
     struct mw_ws *next; /* runtime->sockets */
     struct mw_ws **link;
-    struct mw_ws_pending *pending;
-    struct mw_ws_pending **pending_tail;
+    struct mw_ws_pending *pending; /* the last one, behind which comes the first; NULL: none */
+    struct mw_ending *ending;      /* of the last connection; owned. NULL: none */
     size_t pending_bytes;
     struct mw_ws_latest *latest;
     int64_t id;
