@@ -49,6 +49,12 @@ function M.install()
   function core.on_exit(fn)
     core.exit_handlers[#core.exit_handlers + 1] = fn
   end
+  function core.close(ws, _, code, reason)
+    if code == 1006 then
+      return ws:terminate()
+    end
+    ws:close(code, reason)
+  end
   function core.route(behaviour)
     core.routes[#core.routes + 1] = behaviour
     return behaviour

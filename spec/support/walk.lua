@@ -119,11 +119,15 @@ end
 -- One app that is asked for everything: HTTP, a file, both sides of a WebSocket.
 local function look_at_connections()
   local app = moonwire.app {}
-  local server_side
+  local server_side, is_answered
   app:ws("/ws/:room", {
     protocols = { "a" },
     upgrade = function()
       return {}, nil, { ["X-A"] = "b" }
+    end,
+    ping_interval = 0.001,
+    pong = function()
+      is_answered = true
     end,
     open = function(ws)
       server_side = ws
@@ -156,7 +160,14 @@ local function look_at_connections()
       found("moonwire.WebSocket", { [name] = side[name] })
     end
   end
+  -- All that can be told of an ending: it was pinged, it was being closed, and then it broke.
+  repeat
+    moonwire.sleep(0.001)
+  until is_answered
+  server_side:close()
+  ws:terminate()
   app:close {}
+  found("moonwire.Ending", server_side.ending)
 end
 
 -- Core's own: an exchange, and the answer to a request.

@@ -104,6 +104,8 @@ int mw_core_open(lua_State *L)
     luaL_newlib(L, functions);
     lua_pushliteral(L, MW_VERSION);
     lua_setfield(L, -2, "version");
+    mw_ws_push_rules(L);
+    lua_setfield(L, -2, "ending_rules");
     /* Lua modules add methods such as send_json here. */
     luaL_getmetatable(L, "moonwire.ws");
     lua_getfield(L, -1, "methods");

@@ -114,6 +114,15 @@ void mw_ws_push_ending(lua_State *L, const struct mw_ws *ws)
         set_seconds(L, "pinged_ago", ending->pinged_ago);
 }
 
+void mw_ws_push_rules(lua_State *L)
+{
+    lua_createtable(L, MW_ENDING_RULES - 1, 0);
+    for (unsigned rule = 1; rule < MW_ENDING_RULES; rule++) {
+        lua_pushstring(L, mw_ending_name(rule));
+        lua_rawseti(L, -2, rule);
+    }
+}
+
 int mw_ws_lua_close(lua_State *L)
 {
     struct mw_ws *ws = mw_ws_check(L, 1);

@@ -11,6 +11,8 @@ void mw_ws_keep_ending(struct mw_ws *ws, const struct mw_ending *ending);
 void mw_ws_forget_ending(struct mw_ws *ws);
 /* Pushes the field `ending`: a table; nil while there is none. */
 void mw_ws_push_ending(lua_State *L, const struct mw_ws *ws);
+/* Pushes core.ending_rules: the list of all names. */
+void mw_ws_push_rules(lua_State *L);
 /* core.close(ws, rule, code, reason): for a rule that the Lua side keeps; 1006 ends it without a handshake. */
 int mw_ws_lua_close(lua_State *L);
 

@@ -261,6 +261,8 @@ static void run_closed(struct mw_turn_item *item)
 /* The first cause is the one that is told, unless something else then ended it in another way. */
 static void blame(struct mw_connection *connection, enum mw_ending_rule rule)
 {
+    if (connection->rule == rule)
+        return;
     connection->began = connection->rule;
     connection->rule = (uint8_t)rule;
 }

@@ -32,10 +32,10 @@ static const struct rule rules[MW_ENDING_RULES] = {
     [MW_ENDING_BAD_UTF8] = {"bad_utf8", MW_CLOSE_BAD_DATA, WARNING, "a text that is not UTF-8"},
     [MW_ENDING_BAD_DEFLATE] = {"bad_deflate", MW_CLOSE_BAD_DATA, WARNING,
                                "a compressed message that cannot be inflated"},
-    [MW_ENDING_PONG_TIMEOUT] = {"pong_timeout", 0, INFO, "no answer to a ping"},
-    [MW_ENDING_IDLE_TIMEOUT] = {"idle_timeout", 0, QUIET, "no message in either direction"},
-    [MW_ENDING_CLOSE_TIMEOUT] = {"close_timeout", 0, INFO, "no Close frame came back"},
-    [MW_ENDING_WRITE_TIMEOUT] = {"write_timeout", 0, WARNING, "the peer took no bytes"},
+    [MW_ENDING_PONG_TIMEOUT] = {"pong_timeout", 0, INFO, "no answer to a ping in"},
+    [MW_ENDING_IDLE_TIMEOUT] = {"idle_timeout", 0, QUIET, "no message in either direction for"},
+    [MW_ENDING_CLOSE_TIMEOUT] = {"close_timeout", 0, INFO, "no Close frame came back in"},
+    [MW_ENDING_WRITE_TIMEOUT] = {"write_timeout", 0, WARNING, "the peer took no bytes for"},
     [MW_ENDING_HEARTBEAT_TIMEOUT] = {"heartbeat_timeout", 0, WARNING, "no answer to the heartbeat in time"},
     [MW_ENDING_SLOW_CONSUMER] = {"slow_consumer", MW_CLOSE_POLICY, WARNING, "more waited to be sent than may"},
     [MW_ENDING_HANDLER_ERROR] = {"handler_error", MW_CLOSE_INTERNAL, QUIET, "a handler failed"},
@@ -87,16 +87,19 @@ bool mw_ending_is_logged(const struct mw_ending *ending, enum mw_log_level *leve
     static const enum mw_log_level levels[] = {MW_LOG_INFO, MW_LOG_INFO, MW_LOG_WARNING, MW_LOG_ERROR};
     unsigned told = rule_of(ending->rule)->told;
 
-    /* That peers come and go is everyday life; that what was meant for one is lost is not. */
-    if (ending->queued && (ending->rule == MW_ENDING_PEER_VANISHED || told == INFO))
-        told = WARNING;
+    /* That peers come and go is everyday life; that what was meant for one is lost, or that one complains, is not. Who does not
+     * answer a good-bye for everybody is everyday life again. */
+    if (ending->rule == MW_ENDING_PEER_VANISHED && ending->queued)
+        told = INFO;
     else if (ending->rule == MW_ENDING_PEER_CLOSED && is_complaint(ending->code))
         told = INFO;
+    else if (ending->began == MW_ENDING_SHUTDOWN && told == INFO)
+        told = QUIET;
     *level = levels[told];
     return told != QUIET;
 }
 
-/* The limit in seconds behind a timer's sentence. */
+/* The limit that a timer's sentence ends with. */
 static uint32_t limit_ms(const struct mw_ending *ending, const struct mw_connection_settings *settings)
 {
     switch ((enum mw_ending_rule)ending->rule) {
@@ -134,7 +137,7 @@ const char *mw_ending_text(const struct mw_ending *ending, const struct mw_conne
 
     add_reason(ending, reason, sizeof reason);
     if (limit_ms(ending, settings))
-        len = snprintf(out, size, "%s for %.1f s", text, limit_ms(ending, settings) / 1000.0);
+        len = snprintf(out, size, "%s %g s", text, limit_ms(ending, settings) / 1000.0);
     else if (ending->rule == MW_ENDING_SLOW_CONSUMER)
         len = snprintf(out, size, "%s, %zu bytes", text, settings->max_backpressure);
     else if (ending->rule == MW_ENDING_PEER_CLOSED)

@@ -273,10 +273,11 @@ void mw_connection_lost(struct mw_connection *connection, ssize_t result)
     }
     const char *why = "the peer closed the connection without a Close frame";
     enum mw_ending_rule rule = MW_ENDING_PEER_VANISHED;
-    if (result == MW_SOCKET_ERROR) {
+    if (result == MW_SOCKET_ERROR)
         connection->system_error = (uint8_t)errno;
-        rule = errno == ENOMEM ? MW_ENDING_OUT_OF_MEMORY : rule;
-        why = errno == EPROTO ? "a TLS error" : strerror(errno);
+    if (connection->system_error) {
+        rule = connection->system_error == ENOMEM ? MW_ENDING_OUT_OF_MEMORY : rule;
+        why = connection->system_error == EPROTO ? "a TLS error" : strerror(connection->system_error);
     }
     mw_connection_terminate(connection, rule, why);
 }

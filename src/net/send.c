@@ -38,10 +38,11 @@ static void set_choked(struct mw_connection *connection, bool on)
 }
 
 /* The kernel takes no more bytes. The peer's last messages, or its Close, may still be unread: the way in finds out how it
- * ended. */
+ * ended, except that a reset is told only once, here. */
 static void went_deaf(struct mw_connection *connection)
 {
     connection->deaf = true;
+    connection->system_error = errno == EPIPE ? 0 : (uint8_t)errno;
     mw_connection_pause(connection, false);
     mw_socket_read_again(connection->socket);
 }

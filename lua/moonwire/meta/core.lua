@@ -8,6 +8,7 @@
 ---@class moonwire.core
 ---@field version string
 ---@field websocket_methods table<string, function|integer> methods of every WebSocket; modules add theirs (integers: fields)
+---@field ending_rules string[] what `ws.ending.rule` can be
 local core = {}
 
 ---@return number seconds of a clock that never goes back, from an unknown beginning
@@ -26,6 +27,13 @@ function core.on_exit(fn) end
 ---script first looks at one; `origin` is the handshake as core packed it.
 ---@param fn fun(origin: string, pattern: string, name: string): any
 function core.on_restore(fn) end
+
+---Close a WebSocket for a rule that the Lua side keeps.
+---@param ws moonwire.WebSocket
+---@param rule string one of `ending_rules`
+---@param code integer 1006 ends it without a handshake
+---@param reason string
+function core.close(ws, rule, code, reason) end
 
 ---Take the head of a request apart that was parsed before; raises when it can't be one.
 ---@param text string
