@@ -7,7 +7,6 @@ local core = require "moonwire.core"
 local moonwire = require "moonwire"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
-local raw = require "spec.support.raw"
 local visitor = require "spec.support.visitor"
 
 local TEXT, PING = visitor.TEXT, visitor.PING
@@ -44,7 +43,6 @@ end
 
 after_each(function()
   visitor.close_all()
-  raw.close_all()
   peer.stop_all()
   local closing = apps
   apps = {}
@@ -122,18 +120,16 @@ local CASES = {
   write_timeout = { by = "us", code = 1006, text = "the peer took no bytes for 0.05 s", function()
     local client, ws = visit { write_timeout = 0.05, max_backpressure = 64 << 20 }
     client:pause()
-    while ws.buffered < 1 << 20 do
+    repeat
       ws:send(("x"):rep(1 << 20))
-      raw.turn()
-    end
+    until ws.buffered > 1 << 20
   end },
 
   slow_consumer = { by = "us", code = 1008, text = "more waited to be sent than may, 65536 bytes", function()
     local client, ws = visit { max_backpressure = 65536 }
     client:pause()
-    while ws:send(("x"):rep(65536)) do
-      raw.turn()
-    end
+    repeat
+    until not ws:send(("x"):rep(65536))
     client:resume()
   end },
 
@@ -267,6 +263,10 @@ describe("the log", function()
       message = function(ws, text)
         ws:send(text)
         if text == "close" then ws:close() end
+        if text == "much" then
+          repeat ws:send(("x"):rep(1 << 16)) until ws.buffered > 1 << 19
+          tell "much"
+        end
       end,
       close = function() tell "close" end,
     }))
@@ -300,6 +300,12 @@ describe("the log", function()
     child:expect "close"
     visit_child():send_close(1008, "too\nslow")
     child:expect "close"
+    local stalled = visit_child()
+    stalled:pause()
+    stalled:send(TEXT, "much")
+    child:expect "much"
+    stalled:reset()
+    child:expect "close"
     local last = visit_child()
     child:kill "sigterm"
     last:expect_close()
@@ -313,6 +319,7 @@ describe("the log", function()
       .. "a message larger than max_payload; %d+ bytes queued, last bytes from it %d+%.%d s ago$", lines[1])
     assert.matches('info: WebSocket 9 on .*: closed by the peer, peer_closed: the peer closed it with 1008 "too%?slow";',
       lines[2])
-    assert.equal(2, #lines, log)
+    assert.matches("info: WebSocket 10 on .*: closed by the peer, peer_vanished: [^;]+; %d+ bytes queued,", lines[3])
+    assert.equal(3, #lines, log)
   end)
 end)

@@ -123,7 +123,8 @@ it("ten thousand connections leave nothing", function()
     end)
   end
   child:kill "sigterm"
-  assert.equal("", program.expect_clean_end(child))
+  -- Those who broke the protocol are told of; nothing else is.
+  assert.equal("", (program.expect_clean_end(child):gsub("[^\n]* protocol_error: a frame has a reserved opcode;[^\n]*\n", "")))
 end)
 
 -- Connects again and again, and ends each connection in another way.

@@ -43,7 +43,7 @@ static void log_ending(const struct mw_ws *ws, const struct mw_ending *ending)
     char text[MW_ENDING_TEXT_MAX], peer[PEER_MAX];
     enum mw_log_level level;
 
-    if (!mw_ending_is_logged(ending, &level))
+    if (!mw_ending_is_logged(ending, &ws->route->settings, &level))
         return;
     mw_log(level, "WebSocket %lld on %s%s: closed by %s, %s: %s; %u bytes queued, last bytes from it %.1f s ago",
            (long long)ws->id, ws->route->name, describe_peer(ws, peer), mw_ending_by_peer(ending) ? "the peer" : "us",

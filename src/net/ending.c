@@ -82,14 +82,15 @@ static bool is_complaint(unsigned code)
     return code >= MW_CLOSE_PROTOCOL_ERROR && code <= MW_CLOSE_INTERNAL && code != MW_CLOSE_NO_STATUS;
 }
 
-bool mw_ending_is_logged(const struct mw_ending *ending, enum mw_log_level *level)
+bool mw_ending_is_logged(const struct mw_ending *ending, const struct mw_connection_settings *settings,
+                         enum mw_log_level *level)
 {
     static const enum mw_log_level levels[] = {MW_LOG_INFO, MW_LOG_INFO, MW_LOG_WARNING, MW_LOG_ERROR};
     unsigned told = rule_of(ending->rule)->told;
 
-    /* That peers come and go is everyday life; that what was meant for one is lost, or that one complains, is not. Who does not
-     * answer a good-bye for everybody is everyday life again. */
-    if (ending->rule == MW_ENDING_PEER_VANISHED && ending->queued)
+    /* That peers come and go is everyday life, also with the last few bytes under way; that much is lost, or that one
+     * complains, is not. Who does not answer a good-bye for everybody is everyday life again. */
+    if (ending->rule == MW_ENDING_PEER_VANISHED && ending->queued > settings->high_water)
         told = INFO;
     else if (ending->rule == MW_ENDING_PEER_CLOSED && is_complaint(ending->code))
         told = INFO;

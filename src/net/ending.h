@@ -63,7 +63,8 @@ unsigned mw_ending_code(enum mw_ending_rule rule);
 /* Whose doing it was: the peer's, or ours. */
 bool mw_ending_by_peer(const struct mw_ending *ending);
 /* Whether somebody who runs the program should read of it, and how urgently. Handlers that failed are told elsewhere. */
-bool mw_ending_is_logged(const struct mw_ending *ending, enum mw_log_level *level);
+bool mw_ending_is_logged(const struct mw_ending *ending, const struct mw_connection_settings *settings,
+                         enum mw_log_level *level);
 /* One sentence, without a full stop, with the limit that was reached. Returns `out`. */
 const char *mw_ending_text(const struct mw_ending *ending, const struct mw_connection_settings *settings, char *out,
                            size_t size);
