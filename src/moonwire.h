@@ -48,6 +48,7 @@ struct mw_runtime {
     bool failed;             /* an error that nobody handled: the exit code will be 1 */
     bool stopping;           /* told to end: nothing new is accepted */
     bool run_stopped;        /* a script called uv.stop() */
+    bool timed;              /* how long handlers take is counted */
     bool muted;              /* the very end: scripts are not entered any more */
 };
 

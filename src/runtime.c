@@ -164,13 +164,15 @@ static void close_handles(struct process *process)
         uv_close((uv_handle_t *)&process->drain, NULL);
 }
 
-static void stop_listening(struct mw_runtime *runtime)
+/* Who looks after the process wants to know how it ends. */
+static void stop_listening(struct mw_runtime *runtime, bool background_too)
 {
     struct mw_server *next;
 
     for (struct mw_server *server = runtime->servers; server; server = next) {
         next = server->next;
-        mw_server_close(server);
+        if (background_too || !server->background)
+            mw_server_close(server);
     }
 }
 
@@ -220,7 +222,7 @@ static void on_signal(uv_signal_t *signal, int number)
     if (runtime->stopping)
         _exit(128 + number);
     runtime->stopping = true;
-    stop_listening(runtime);
+    stop_listening(runtime, false);
     mw_core_run_exit_handlers(runtime->lua);
     say_goodbye(runtime);
     mw_socket_retire_all(runtime->engine, false);
@@ -270,7 +272,7 @@ static bool finish_luv(struct process *process)
 
 static void end_connections(struct process *process)
 {
-    stop_listening(&process->runtime);
+    stop_listening(&process->runtime, true);
     terminate_sockets(&process->runtime);
     mw_engine_end_turn(&process->engine);
     mw_socket_retire_all(&process->engine, true);
@@ -372,6 +374,19 @@ static void start_guard(struct process *process)
     process->runtime.guard = mw_guard_start(&process->runtime, &limits);
 }
 
+/* Before the script, whose ports it is not one of. */
+static bool start_metrics(lua_State *L, const char *address)
+{
+    bool ok = luaL_loadstring(L, "require('moonwire.metrics').start(...)") == LUA_OK;
+
+    lua_pushstring(L, address);
+    if (ok && lua_pcall(L, 1, 0, 0) == LUA_OK)
+        return true;
+    mw_log(MW_LOG_ERROR, "--metrics %s: %s", address, lua_tostring(L, -1));
+    lua_pop(L, 1);
+    return false;
+}
+
 int mw_runtime_run(const struct mw_runtime_options *options)
 {
     struct process *process = calloc(1, sizeof *process);
@@ -384,7 +399,7 @@ int mw_runtime_run(const struct mw_runtime_options *options)
         return 1;
     }
     struct mw_runtime *runtime = &process->runtime;
-    if (load_main(runtime->lua, options)) {
+    if ((!options->metrics || start_metrics(runtime->lua, options->metrics)) && load_main(runtime->lua, options)) {
         start_guard(process);
         mw_task_spawn_main(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
         while (!process->engine.stopped && mw_engine_turn(&process->engine, true))

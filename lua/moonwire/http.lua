@@ -140,6 +140,7 @@ local function respond(context, exchange)
   local ok, trace = xpcall(run_from, with_traceback, context, 1)
   if not ok then
     core.log("error", label_of(context) .. ": " .. trace)
+    core.count_error()
     response_module.answer(res, 500)
   else
     settle(context)

@@ -167,6 +167,7 @@ function M.serve(app, exchange, req, res)
   local fine, data, protocol, extra_headers = xpcall(decide, with_traceback, value, req)
   if not fine then
     core.log("error", route.label .. ": upgrade: " .. data)
+    core.count_error()
     return refuse(res, 500)
   elseif getmetatable(data) == Rejection then
     return refuse(res, data.status, data.text, data.headers)

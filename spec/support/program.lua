@@ -74,9 +74,12 @@ end
 ---`next_order()` (waits for a word on standard input, and then closes it).
 ---@param script string
 ---@param arguments? string[]
+---@param options? string[] of moonwire itself
 ---@return spec.Peer
-function M.start(script, arguments)
-  return M.spawn({ M.script(script), table.unpack(arguments or {}) })
+function M.start(script, arguments, options)
+  local all = table.move(options or {}, 1, #(options or {}), 1, {})
+  all[#all + 1] = M.script(script)
+  return M.spawn(table.move(arguments or {}, 1, #(arguments or {}), #all + 1, all))
 end
 
 ---Wait until a process has ended.

@@ -10,6 +10,7 @@
 #include "bind/ending.h"
 #include "bind/exchange.h"
 #include "bind/load.h"
+#include "bind/metrics.h"
 #include "bind/route.h"
 #include "bind/server.h"
 #include "bind/tls.h"
@@ -61,7 +62,7 @@ static int core_count(lua_State *L)
     lua_Integer listeners = 0;
 
     for (const struct mw_server *server = runtime->servers; server; server = server->next)
-        listeners += server->listener != NULL;
+        listeners += server->listener != NULL && !server->background;
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, listeners);
     lua_setfield(L, -2, "listeners");
@@ -79,6 +80,9 @@ int mw_core_open(lua_State *L)
         {"log", core_log},
         {"on_exit", core_on_exit},
         {"count", core_count},
+        {"metrics", mw_metrics_lua_read},
+        {"time_handlers", mw_metrics_lua_time},
+        {"count_error", mw_metrics_lua_error},
         {"task", mw_task_lua_spawn},
         {"resume", mw_task_lua_resume},
         {"listen", mw_server_listen},

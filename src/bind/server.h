@@ -19,6 +19,7 @@ struct mw_server {
     struct mw_server *next; /* runtime->servers */
     struct mw_server **link;
     size_t exchanges; /* connections in HTTP */
+    bool background;  /* not the script's: looks after the process, and stays until its very end */
     int handler_ref;
     int self_ref;
 };

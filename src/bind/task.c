@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "bind/guard.h"
 #include "bind/traceback.h"
+#include "net/engine.h"
 
 static struct mw_task *task_of(lua_State *L)
 {
@@ -140,6 +141,7 @@ static void fail(struct mw_task *task, mw_task_done done, void *arg)
         done(arg, text);
     } else {
         mw_log(MW_LOG_ERROR, "%s", text);
+        mw_runtime_of(L)->engine->counters.handler_errors++;
         mw_runtime_of(L)->failed = true;
     }
     lua_settop(L, top);
@@ -159,10 +161,13 @@ int mw_task_resume(struct mw_runtime *runtime, lua_State *from, lua_State *co, i
  * another for ever shall get an error, not overflow the stack. */
 static int enter(struct mw_runtime *runtime, lua_State *co, int nargs, int *results, bool is_guarded)
 {
+    uint64_t began = runtime->timed && is_guarded ? uv_hrtime() : 0;
     uint64_t before = mw_guard_enter(runtime, is_guarded);
     int status = mw_task_resume(runtime, runtime->running->co, co, nargs, results);
 
     mw_guard_leave(runtime, before);
+    if (began)
+        mw_counters_handled(&runtime->engine->counters, uv_hrtime() - began);
     return status;
 }
 

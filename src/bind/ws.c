@@ -100,6 +100,7 @@ static int enter(lua_State *L)
 static void log_error(const struct mw_ws *ws, const char *error)
 {
     mw_log(MW_LOG_ERROR, "WebSocket %lld on %s: %s", (long long)ws->id, ws->route->name, error);
+    ws->runtime->engine->counters.handler_errors++;
 }
 
 static void error_handler_done(void *arg, const char *error)

@@ -200,6 +200,7 @@ struct mw_connection *mw_connection_new(struct mw_socket *socket, bool is_client
     connection->state = MW_OPEN;
     connection->received_ms = connection->message_ms = connection->progress_ms = now_ms(connection);
     mw_socket_set_owner(socket, &socket_events, connection);
+    connection->engine->counters.websockets_opened[is_client]++;
     return connection;
 }
 
@@ -254,6 +255,7 @@ static void run_closed(struct mw_turn_item *item)
         .reason = connection->close_reason,
     };
 
+    connection->engine->counters.ended[connection->rule]++;
     connection->events->closed(connection->owner, &ending);
     free_connection(connection);
 }

@@ -41,6 +41,7 @@ static void tidy(struct mw_connection *connection)
 static void deliver(struct mw_connection *connection, const uint8_t *data, size_t len, bool text)
 {
     connection->message_ms = (uint32_t)mw_engine_now_ms(connection->engine);
+    connection->engine->counters.messages_received++;
     if (connection->state == MW_OPEN)
         connection->events->message(connection->owner, data, len, text);
 }

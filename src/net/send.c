@@ -183,6 +183,7 @@ void mw_connection_preface(struct mw_connection *connection, const void *data, s
 static enum mw_send_result queued(struct mw_connection *connection)
 {
     connection->message_ms = (uint32_t)mw_engine_now_ms(connection->engine);
+    connection->engine->counters.messages_sent++;
     if (connection->queue.bytes <= connection->settings->high_water)
         return MW_SEND_QUEUED;
     connection->want_drain = true;

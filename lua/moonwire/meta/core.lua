@@ -51,6 +51,17 @@ function core.parse_certificate(der) end
 ---@return {connections: integer, listeners: integer, websockets: integer} count `connections`: accepted ones
 function core.count() end
 
+---What was counted, and what can be seen now. The keys of `refused`, `responses`, `tls_handshakes`, `websockets`,
+---`websockets_opened` and `ended` are what is told apart.
+---@return table numbers
+function core.metrics() end
+
+---From now on it is counted how long handlers take.
+function core.time_handlers() end
+
+---A handler failed that the Lua side had called.
+function core.count_error() end
+
 ---Run a function in a task from the pool, until it first waits. An error in it is logged with its traceback.
 ---@param fn fun(...)
 ---@param ... any its arguments
@@ -68,9 +79,12 @@ function core.task(fn, ...) end
 ---@param ... any
 function core.resume(task, ...) end
 
+---@class moonwire.core.ListenOptions: moonwire.ListenOptions
+---@field background? boolean keeps the process running for nobody, counts nobody, and goes on while the process ends
+
 ---Open a port or a Unix socket. `handler` runs in a task of its own, once per request, when the request's head is complete;
 ---malformed heads are answered here.
----@param options moonwire.ListenOptions
+---@param options moonwire.core.ListenOptions
 ---@param handler fun(exchange: moonwire.core.Exchange)
 ---@return moonwire.Listener? listener
 ---@return string? message

@@ -142,6 +142,27 @@ local client = {}
 ---@return string? code
 function client.connect(address, connect_options) end
 
+---@class moonwire.metrics
+local metrics = {}
+---@return string
+function metrics.text() end
+---@return integer status
+---@return table body
+function metrics.health() end
+---@return integer status
+---@return table body
+function metrics.ready() end
+---@param options {host: string?, port: integer?, path: string?}
+---@return moonwire.Listener? listener
+---@return string? message
+---@return string? code
+function metrics.listen(options) end
+---@param text string
+---@return {host: string?, port: integer?, path: string?}? options
+function metrics.parse_address(text) end
+---@param address string
+function metrics.start(address) end
+
 ---@class moonwire.clock
 local clock = {}
 ---@return number
