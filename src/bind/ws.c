@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "bind/ending.h"
 #include "bind/guard.h"
+#include "bind/memory.h"
 #include "bind/topics.h"
 
 enum { PENDING_MESSAGES_MAX = 1024 };
@@ -109,16 +110,28 @@ static void error_handler_done(void *arg, const char *error)
         log_error(arg, error);
 }
 
+/* What of the errors that Lua raises by itself is a limit's doing. */
+static enum mw_ending_rule rule_of(const struct mw_runtime *runtime, const char *error)
+{
+    static const char no_memory[] = "not enough memory";
+
+    if (strncmp(error, no_memory, sizeof no_memory - 1) == 0)
+        return mw_memory_was_refused(runtime) ? MW_ENDING_MEMORY_LIMIT : MW_ENDING_OUT_OF_MEMORY;
+    return strstr(error, MW_GUARD_INTERRUPTED) ? MW_ENDING_HANDLER_LIMIT : MW_ENDING_HANDLER_ERROR;
+}
+
 /* A handler failed: it is logged, told to the route, and costs this connection only. */
 static void handler_failed(struct mw_ws *ws, const char *error)
 {
     struct event event = {.ws = ws, .event = MW_WS_ERROR, .data = error};
 
+    enum mw_ending_rule rule = rule_of(ws->runtime, error);
+
     log_error(ws, error);
     if (ws->ref != LUA_NOREF)
         mw_task_call(ws->runtime, enter, &event, error_handler_done, ws);
     if (ws->connection)
-        mw_connection_fail(ws->connection, MW_ENDING_HANDLER_ERROR, "a handler failed");
+        mw_connection_fail(ws->connection, rule, "a handler failed");
 }
 
 static void side_handler_done(void *arg, const char *error)
