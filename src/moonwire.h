@@ -46,6 +46,7 @@ struct mw_runtime {
     const char *binary_name; /* the latter as C sees it */
     bool script_over;        /* the main chunk has ended */
     bool failed;             /* an error that nobody handled: the exit code will be 1 */
+    bool in_error_hook;      /* what fails in there is logged, and not told to the hook again */
     bool stopping;           /* told to end: nothing new is accepted */
     bool run_stopped;        /* a script called uv.stop() */
     bool timed;              /* how long handlers take is counted */

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime.h"
 
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "bind/collector.h"
 #include "bind/core.h"
 #include "bind/coroutine.h"
+#include "bind/failure.h"
 #include "bind/guard.h"
 #include "bind/luv.h"
 #include "bind/memory.h"
@@ -25,7 +27,7 @@
 #include "net/engine.h"
 #include "net/wire.h"
 
-enum { PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000 };
+enum { PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000, HELD_MS = 5050 };
 
 struct process {
     struct mw_runtime runtime;
@@ -35,6 +37,7 @@ struct process {
     uv_signal_t sigint;
     uv_signal_t sigterm;
     uv_timer_t drain; /* how long a signal waits for open connections */
+    uv_timer_t held;  /* when the log tells what it held back */
     bool drain_over;
     bool script_failed; /* the main chunk raised an error: out at once */
     const struct mw_runtime_options *options;
@@ -134,7 +137,7 @@ static bool load_main(lua_State *L, const struct mw_runtime_options *options)
         lua_pushstring(L, options->argv[i]);
     if (status == LUA_OK)
         return true;
-    mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+    mw_failure_log(NULL, lua_tostring(L, -1));
     lua_pop(L, 1);
     return false;
 }
@@ -146,7 +149,7 @@ static void main_done(void *arg, const char *error)
     process->runtime.script_over = true;
     if (!error)
         return;
-    mw_log(MW_LOG_ERROR, "%s", error);
+    mw_failure_log(NULL, error);
     /* A script that fails while it sets things up must not serve half of them. */
     process->script_failed = process->runtime.failed = process->runtime.stopping = true;
     process->engine.stopped = true;
@@ -156,6 +159,9 @@ static void main_done(void *arg, const char *error)
 
 static void close_handles(struct process *process)
 {
+    mw_log_on_held(NULL, NULL);
+    if (!uv_is_closing((uv_handle_t *)&process->held))
+        uv_close((uv_handle_t *)&process->held, NULL);
     if (!uv_is_closing((uv_handle_t *)&process->sigint))
         uv_close((uv_handle_t *)&process->sigint, NULL);
     if (!uv_is_closing((uv_handle_t *)&process->sigterm))
@@ -219,8 +225,10 @@ static void on_signal(uv_signal_t *signal, int number)
     struct process *process = signal->data;
     struct mw_runtime *runtime = &process->runtime;
 
-    if (runtime->stopping)
+    if (runtime->stopping) {
+        mw_log_tell(true);
         _exit(128 + number);
+    }
     runtime->stopping = true;
     stop_listening(runtime, false);
     mw_core_run_exit_handlers(runtime->lua);
@@ -293,6 +301,7 @@ static int shut_down(struct process *process)
     if (runtime->lua) {
         if (!finish_luv(process)) {
             mw_log(MW_LOG_WARNING, "what the script started in the background does not end: left behind");
+            mw_log_tell(true);
             _exit(runtime->failed ? 1 : 0);
         }
         lua_close(runtime->lua);
@@ -326,10 +335,36 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The first descriptor that is opened takes the lowest free number: the log must not get into a client's connection because
+ * whoever started us had closed standard error. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void on_held_due(uv_timer_t *timer)
+{
+    if (mw_log_tell(false))
+        uv_timer_start(timer, on_held_due, HELD_MS, 0);
+}
+
+static void on_held(void *arg)
+{
+    uv_timer_start(arg, on_held_due, HELD_MS, 0);
+}
+
 static bool boot(struct process *process)
 {
     struct mw_runtime *runtime = &process->runtime;
 
+    fill_standard_descriptors();
+    mw_log_configure(process->options->log_level, process->options->log_json);
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     if (uv_loop_init(&process->loop) || mw_engine_init(&process->engine, &process->loop)) {
@@ -341,6 +376,7 @@ static bool boot(struct process *process)
     uv_signal_init(&process->loop, &process->sigint);
     uv_signal_init(&process->loop, &process->sigterm);
     uv_timer_init(&process->loop, &process->drain);
+    uv_timer_init(&process->loop, &process->held);
     process->sigint.data = process->sigterm.data = process->drain.data = process;
     uv_signal_start_oneshot(&process->sigint, on_signal, SIGINT);
     uv_signal_start_oneshot(&process->sigterm, on_signal, SIGTERM);
@@ -348,6 +384,8 @@ static bool boot(struct process *process)
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->drain);
     mw_memory_init(&process->memory, runtime, process->options->memory_limit);
+    uv_unref((uv_handle_t *)&process->held);
+    mw_log_on_held(on_held, &process->held);
     lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->memory.allocator);
     if (!L) {
         mw_log(MW_LOG_ERROR, "not enough memory for Lua");

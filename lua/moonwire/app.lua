@@ -39,7 +39,7 @@ local function with_limits(schema)
   return schema
 end
 
-local APP_OPTIONS = with_limits { max_body = options.integer(0) }
+local APP_OPTIONS = with_limits { max_body = options.integer(0), error = options.func }
 local ROUTE_OPTIONS = { max_body = options.integer(0) }
 -- A string of digits will do: ports come from the command line and the environment.
 local PORT = options.integer(0, 65535)
@@ -80,7 +80,7 @@ local CLOSE_OPTIONS = {
 local App = { __name = "moonwire.App" }
 App.__index = App
 
----Make an application. Its options are limits that hold for all of its routes and ports.
+---Make an application. Its options are limits that hold for all of its routes and ports, and who hears of errors.
 ---@param app_options? table
 ---@return moonwire.App
 function M.new(app_options)

@@ -341,7 +341,7 @@ describe("the log", function()
     for line in log:gmatch "[^\n]+" do
       table.insert(lines, line)
     end
-    assert.matches("warning: WebSocket 8 on /ws/:room from 127%.0%.0%.1:" .. from .. ": closed by us, max_payload: "
+    assert.matches("warning: WebSocket 8 on /ws/:room, from 127%.0%.0%.1:" .. from .. ": closed by us, max_payload: "
       .. "a message larger than max_payload; %d+ bytes queued, last bytes from it %d+%.%d s ago$", lines[1])
     assert.matches('info: WebSocket 9 on .*: closed by the peer, peer_closed: the peer closed it with 1008 "too%?slow";',
       lines[2])

@@ -118,7 +118,11 @@ end
 
 -- One app that is asked for everything: HTTP, a file, both sides of a WebSocket.
 local function look_at_connections()
-  local app = moonwire.app {}
+  local app = moonwire.app {
+    error = function(_, context)
+      found_object("moonwire.ErrorContext", context)
+    end,
+  }
   local server_side, is_answered
   app:ws("/ws/:room", {
     protocols = { "a" },
@@ -145,10 +149,17 @@ local function look_at_connections()
     res:finish()
     found_object("moonwire.Response", res)
   end)
+  app:use("/failing", function()
+    error "as planned"
+  end)
   app:static("/files", M.ROOT, {})
   local listener = assert(app:listen { host = "127.0.0.1", port = 0 })
   local authority = "127.0.0.1:" .. listener:address().port
   found_object("moonwire.FetchResponse", assert(moonwire.fetch("http://" .. authority .. "/page?a=b", {})))
+  local fail = core.fail -- that one error is nobody's to read
+  core.fail = nothing
+  assert(moonwire.fetch("http://" .. authority .. "/failing"))
+  core.fail = fail
   local ws = assert(moonwire.connect("ws://" .. authority .. "/ws/a", { protocols = { "a" } }))
   found_object("moonwire.App", app)
   -- Made when somebody looks at them.

@@ -5,11 +5,12 @@
 #include <lauxlib.h>
 #include <uv.h>
 
-#include "base/log.h"
 #include "bind/client.h"
 #include "bind/ending.h"
 #include "bind/exchange.h"
+#include "bind/failure.h"
 #include "bind/load.h"
+#include "bind/log.h"
 #include "bind/metrics.h"
 #include "bind/route.h"
 #include "bind/server.h"
@@ -24,15 +25,6 @@ static int core_now(lua_State *L)
 {
     lua_pushnumber(L, (lua_Number)uv_hrtime() / 1e9);
     return 1;
-}
-
-static int core_log(lua_State *L)
-{
-    static const char *const levels[] = {"error", "warning", "info", NULL};
-    enum mw_log_level level = (enum mw_log_level)luaL_checkoption(L, 1, NULL, levels);
-
-    mw_log(level, "%s", luaL_checkstring(L, 2));
-    return 0;
 }
 
 static int core_on_exit(lua_State *L)
@@ -77,13 +69,16 @@ int mw_core_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"now", core_now},
-        {"log", core_log},
+        {"log", mw_log_lua},
         {"on_exit", core_on_exit},
         {"count", core_count},
+        {"fail", mw_failure_lua_log},
+        {"on_error", mw_failure_lua_on_error},
+        {"traceback", mw_failure_lua_traceback},
         {"metrics", mw_metrics_lua_read},
         {"time_handlers", mw_metrics_lua_time},
-        {"count_error", mw_metrics_lua_error},
         {"task", mw_task_lua_spawn},
+        {"timer", mw_task_lua_timer},
         {"resume", mw_task_lua_resume},
         {"listen", mw_server_listen},
         {"route", mw_route_new},

@@ -167,9 +167,3 @@ int mw_metrics_lua_time(lua_State *L)
     mw_runtime_of(L)->timed = true;
     return 0;
 }
-
-int mw_metrics_lua_error(lua_State *L)
-{
-    mw_runtime_of(L)->engine->counters.handler_errors++;
-    return 0;
-}

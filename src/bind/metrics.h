@@ -10,7 +10,5 @@
 int mw_metrics_lua_read(lua_State *L);
 /* core.time_handlers(): from now on. */
 int mw_metrics_lua_time(lua_State *L);
-/* core.count_error(): a handler failed that the Lua side had called. */
-int mw_metrics_lua_error(lua_State *L);
 
 #endif

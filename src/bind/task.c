@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "bind/failure.h"
 #include "bind/guard.h"
-#include "bind/traceback.h"
 #include "net/engine.h"
 
 static struct mw_task *task_of(lua_State *L)
@@ -134,15 +134,13 @@ static void fail(struct mw_task *task, mw_task_done done, void *arg)
 {
     lua_State *L = task->runtime->lua;
     int top = lua_gettop(L);
-    const char *text = mw_traceback_of_failed(L, task->co);
+    const char *text = mw_failure_describe(L, task->co);
 
     recover(L, task);
     if (done) {
         done(arg, text);
     } else {
-        mw_log(MW_LOG_ERROR, "%s", text);
-        mw_runtime_of(L)->engine->counters.handler_errors++;
-        mw_runtime_of(L)->failed = true;
+        mw_failure_of_task(mw_runtime_of(L), arg, text);
     }
     lua_settop(L, top);
 }
@@ -302,9 +300,8 @@ static void resume(lua_State *co, int nargs)
         lua_pop(co, results);
         return;
     }
-    mw_log(MW_LOG_ERROR, "%s", mw_traceback_of_failed(runtime->lua, co));
+    mw_failure_of_task(runtime, "coroutine", mw_failure_describe(runtime->lua, co));
     lua_pop(runtime->lua, 1);
-    runtime->failed = true;
 }
 
 void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg)
@@ -339,5 +336,12 @@ int mw_task_lua_spawn(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     mw_task_spawn(L, lua_gettop(L) - 1, NULL, NULL);
+    return 0;
+}
+
+int mw_task_lua_timer(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    mw_task_spawn(L, lua_gettop(L) - 1, NULL, "timer");
     return 0;
 }

@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "bind/ending.h"
+#include "bind/failure.h"
 #include "bind/guard.h"
 #include "bind/memory.h"
 #include "bind/topics.h"
+#include "bind/upgrade.h"
 
 enum { PENDING_MESSAGES_MAX = 1024 };
 
@@ -81,9 +82,6 @@ static int enter(lua_State *L)
         nargs = 3;
         break;
     case MW_WS_ERROR:
-        lua_pushstring(L, event->data);
-        nargs = 2;
-        break;
     case MW_WS_FAILED:
         lua_pushstring(L, event->data);
         lua_pushstring(L, event->extra);
@@ -98,16 +96,25 @@ static int enter(lua_State *L)
     return mw_task_invoke(L, nargs);
 }
 
-static void log_error(const struct mw_ws *ws, const char *error)
+/* A client's peer is in the route's name already. */
+static void log_error(const struct mw_ws *ws, enum mw_ws_event which, const char *error)
 {
-    mw_log(MW_LOG_ERROR, "WebSocket %lld on %s: %s", (long long)ws->id, ws->route->name, error);
+    char address[64];
+    struct mw_failure failure = {.kind = ws->route->hub ? "websocket" : "client",
+                                 .route = ws->route->name,
+                                 .event = mw_ws_event_name(which),
+                                 .id = ws->id};
+
+    if (mw_upgrade_peer(ws, address, sizeof address, &failure.port))
+        failure.address = address;
+    mw_failure_log(&failure, error);
     ws->runtime->engine->counters.handler_errors++;
 }
 
 static void error_handler_done(void *arg, const char *error)
 {
     if (error)
-        log_error(arg, error);
+        log_error(arg, MW_WS_ERROR, error);
 }
 
 /* What of the errors that Lua raises by itself is a limit's doing. */
@@ -121,23 +128,34 @@ static enum mw_ending_rule rule_of(const struct mw_runtime *runtime, const char 
 }
 
 /* A handler failed: it is logged, told to the route, and costs this connection only. */
-static void handler_failed(struct mw_ws *ws, const char *error)
+static void handler_failed(struct mw_ws *ws, enum mw_ws_event which, const char *error)
 {
-    struct event event = {.ws = ws, .event = MW_WS_ERROR, .data = error};
-
+    struct event event = {.ws = ws, .event = MW_WS_ERROR, .data = error, .extra = mw_ws_event_name(which)};
     enum mw_ending_rule rule = rule_of(ws->runtime, error);
 
-    log_error(ws, error);
+    log_error(ws, which, error);
     if (ws->ref != LUA_NOREF)
         mw_task_call(ws->runtime, enter, &event, error_handler_done, ws);
     if (ws->connection)
         mw_connection_fail(ws->connection, rule, "a handler failed");
 }
 
-static void side_handler_done(void *arg, const char *error)
+static void drain_done(void *arg, const char *error)
 {
     if (error)
-        handler_failed(arg, error);
+        handler_failed(arg, MW_WS_DRAIN, error);
+}
+
+static void dropped_done(void *arg, const char *error)
+{
+    if (error)
+        handler_failed(arg, MW_WS_DROPPED, error);
+}
+
+static void pong_done(void *arg, const char *error)
+{
+    if (error)
+        handler_failed(arg, MW_WS_PONG, error);
 }
 
 static void ordered_handler_done(void *arg, const char *error)
@@ -146,7 +164,7 @@ static void ordered_handler_done(void *arg, const char *error)
 
     ws->busy = false;
     if (error)
-        handler_failed(ws, error);
+        handler_failed(ws, (enum mw_ws_event)ws->event, error);
     /* Also after the last one that was put aside: whoever sent so much was made to wait. */
     if (ws->pending || (ws->connection && ws->connection->paused))
         continue_pending(ws);
@@ -156,6 +174,7 @@ static void ordered_handler_done(void *arg, const char *error)
 static void run_ordered(const struct event *event)
 {
     event->ws->busy = true;
+    event->ws->event = (uint8_t)event->event;
     mw_task_call(event->ws->runtime, enter, (void *)event, ordered_handler_done, event->ws);
 }
 
@@ -207,6 +226,7 @@ static bool on_gather(void *owner, void (*step)(void *arg), void *arg)
     lua_State *outer = runtime->gathering;
     const struct mw_ws *outer_ws = runtime->gathering_ws;
     runtime->gathering_ws = ws;
+    ws->event = MW_WS_MESSAGE;
     bool called = mw_task_gather(runtime, enter_gathering, &gathering, ordered_handler_done, ws);
     runtime->gathering = outer;
     runtime->gathering_ws = outer_ws;
@@ -226,20 +246,12 @@ static void handle_here(lua_State *L, struct mw_ws *ws, const uint8_t *data, siz
     ws->busy = false;
 }
 
-void mw_ws_notify(struct mw_ws *ws, enum mw_ws_event which)
-{
-    struct event event = {.ws = ws, .event = which};
-
-    if (ws->route->handlers[which] != LUA_NOREF)
-        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
-}
-
 void mw_ws_dropped(struct mw_ws *ws, const char *data, size_t len)
 {
     struct event event = {.ws = ws, .event = MW_WS_DROPPED, .data = data, .len = len};
 
     if (ws->route->handlers[MW_WS_DROPPED] != LUA_NOREF)
-        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
+        mw_task_call(ws->runtime, enter, &event, dropped_done, ws);
 }
 
 /* ---- the end ---- */
@@ -266,7 +278,7 @@ static void last_handler_done(void *arg, const char *error)
 
     ws->busy = false;
     if (error)
-        handler_failed(ws, error);
+        handler_failed(ws, (enum mw_ws_event)ws->event, error);
     release(ws);
 }
 
@@ -275,6 +287,7 @@ static void run_close(struct mw_ws *ws, unsigned code, const char *reason, size_
     struct event event = {.ws = ws, .event = MW_WS_CLOSE, .code = code, .data = reason, .len = len};
 
     ws->busy = true;
+    ws->event = MW_WS_CLOSE;
     if (ws->route->handlers[MW_WS_CLOSE] != LUA_NOREF)
         mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
     else
@@ -286,6 +299,7 @@ void mw_ws_failed(struct mw_ws *ws, const char *message, const char *code)
     struct event event = {.ws = ws, .event = MW_WS_FAILED, .data = message, .extra = code};
 
     ws->busy = true;
+    ws->event = MW_WS_FAILED;
     mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
 }
 
@@ -353,6 +367,7 @@ static void continue_pending(struct mw_ws *ws)
         if (!ws->closing_by_hand) {
             /* `busy` keeps the handler's end from starting this loop a second time. */
             ws->busy = true;
+            ws->event = MW_WS_MESSAGE;
             mw_task_call(ws->runtime, enter, &event, ordered_handler_done, ws);
         }
         free(pending);
@@ -380,10 +395,12 @@ static void on_message(void *owner, const uint8_t *data, size_t len, bool text)
 static void on_drain(void *owner)
 {
     struct mw_ws *ws = owner;
+    struct event event = {.ws = ws, .event = MW_WS_DRAIN};
 
     if (ws->latest)
         mw_hub_send_latest(ws);
-    mw_ws_notify(ws, MW_WS_DRAIN);
+    if (ws->route->handlers[MW_WS_DRAIN] != LUA_NOREF)
+        mw_task_call(ws->runtime, enter, &event, drain_done, ws);
 }
 
 static void on_pong(void *owner, const uint8_t *data, size_t len)
@@ -392,7 +409,7 @@ static void on_pong(void *owner, const uint8_t *data, size_t len)
     struct event event = {.ws = ws, .event = MW_WS_PONG, .data = (const char *)data, .len = len};
 
     if (ws->route->handlers[MW_WS_PONG] != LUA_NOREF)
-        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
+        mw_task_call(ws->runtime, enter, &event, pong_done, ws);
 }
 
 static void on_closed(void *owner, const struct mw_ending *ending)

@@ -14,10 +14,33 @@ local core = {}
 ---@return number seconds of a clock that never goes back, from an unknown beginning
 function core.now() end
 
----Write a line to standard error.
+---Write a line to the log.
 ---@param level "error"|"warning"|"info"
 ---@param text string
-function core.log(level, text) end
+---@param fields? table<string, string|number|boolean>
+---@param depth? integer how far up the stack the script's own line is: 1, whoever calls this
+function core.log(level, text, fields, depth) end
+
+---Log that a handler failed.
+---@param text string the error with its traceback
+---@param kind "http"|"upgrade"|"client"|string
+---@param route? string a pattern, or a client's address
+---@param event? string
+---@param id? integer of the WebSocket
+---@param address? string of the peer
+---@param port? integer
+---@param request_id? string
+---@param path? string shown where there is no route
+function core.fail(text, kind, route, event, id, address, port, request_id, path) end
+
+---Hear of errors in tasks, timers and callbacks; nil ends it.
+---@param fn? fun(text: string, kind: string)
+function core.on_error(fn) end
+
+---For `xpcall`: an error of any type in words, with the traceback through all coroutines it left.
+---@param message any
+---@return string
+function core.traceback(message) end
 
 ---Call a function, in a task, at the first SIGINT or SIGTERM.
 ---@param fn fun()
@@ -59,13 +82,15 @@ function core.metrics() end
 ---From now on it is counted how long handlers take.
 function core.time_handlers() end
 
----A handler failed that the Lua side had called.
-function core.count_error() end
-
 ---Run a function in a task from the pool, until it first waits. An error in it is logged with its traceback.
 ---@param fn fun(...)
 ---@param ... any its arguments
 function core.task(fn, ...) end
+
+---The same for what a timer calls; an error says so.
+---@param fn fun(...)
+---@param ... any its arguments
+function core.timer(fn, ...) end
 
 ---Continue a coroutine that waits in `coroutine.yield()`, which then returns the further arguments. So waits are built:
 ---```lua

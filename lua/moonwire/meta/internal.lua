@@ -26,6 +26,27 @@ function app_module.new(app_options) end
 ---@field private is_exit_watched? boolean
 ---@field private check_idle fun(self: moonwire.App)
 
+---@class moonwire.failure
+local failure = {}
+---@param message any
+---@return string
+function failure.traceback(message) end
+---@param hook? fun(text: string, context: moonwire.ErrorContext)
+function failure.on_error(hook) end
+---@param app? moonwire.App
+---@param ws moonwire.WebSocket
+---@param route string
+---@param event? string
+---@param text string
+function failure.of_websocket(app, ws, route, event, text) end
+---@param app moonwire.App
+---@param req moonwire.Request
+---@param kind "http"|"upgrade"
+---@param route? string
+---@param event? string
+---@param text string
+function failure.of_request(app, req, kind, route, event, text) end
+
 ---@class moonwire.http
 local http = {}
 ---@param app moonwire.App
