@@ -3,11 +3,13 @@
 #include <libwebsockets.h>
 #include <lua.h>
 #include <stdio.h>
+#include <string.h>
 #include <uv.h>
 
 #include "moonwire.h"
 #include "options.h"
 #include "runtime.h"
+#include "supervisor.h"
 
 enum { EXIT_WRONG_OPTIONS = 2 };
 
@@ -31,9 +33,36 @@ static void version(void)
            lws_get_library_version());
 }
 
+static int wrong(const char *why)
+{
+    fprintf(stderr, "moonwire: %s\n", why);
+    help(stderr);
+    return EXIT_WRONG_OPTIONS;
+}
+
+static int run_child(void *arg, int ready_fd)
+{
+    struct mw_runtime_options *options = arg;
+
+    options->ready_fd = ready_fd;
+    return mw_runtime_run(options);
+}
+
+/* Nothing exists yet but the options: no thread, no loop, no Lua. */
+static int supervise(struct mw_runtime_options *options)
+{
+    struct mw_supervisor supervisor = {.run = run_child, .arg = options};
+
+    if (!options->script || options->is_bench || strcmp(options->script, "-") == 0)
+        return wrong("option --supervise needs a script in a file");
+    mw_supervisor_times_default(&supervisor.times);
+    return mw_supervisor_run(&supervisor);
+}
+
 int main(int argc, char **argv)
 {
     struct mw_runtime_options options;
+    struct mw_privileges privileges;
     char why[256];
 
     switch (mw_options_read(&options, argc, argv, why, sizeof why)) {
@@ -44,11 +73,16 @@ int main(int argc, char **argv)
         version();
         return 0;
     case MW_OPTIONS_WRONG:
-        fprintf(stderr, "moonwire: %s\n", why);
-        help(stderr);
-        return EXIT_WRONG_OPTIONS;
+        return wrong(why);
     case MW_OPTIONS_RUN:
         break;
     }
-    return mw_runtime_run(&options);
+    if (options.user) {
+        if (!mw_privileges_find(&privileges, options.user, why, sizeof why)) {
+            fprintf(stderr, "moonwire: %s\n", why);
+            return EXIT_WRONG_OPTIONS;
+        }
+        options.privileges = &privileges;
+    }
+    return options.supervise ? supervise(&options) : mw_runtime_run(&options);
 }

@@ -13,6 +13,7 @@
 struct lua_State;
 struct mw_engine;
 struct mw_guard;
+struct mw_inherited;
 struct mw_server;
 struct mw_task;
 struct mw_ws;
@@ -24,13 +25,18 @@ struct mw_running {
     struct mw_running *outer;
 };
 
+/* Why the last handler that failed did so. */
+enum mw_failure_cause { MW_FAILED_BY_ERROR, MW_FAILED_BY_TIME, MW_FAILED_BY_MEMORY };
+
 struct mw_runtime {
     struct uv_loop_s *loop;
     struct mw_engine *engine;
-    struct lua_State *lua;            /* the main state: callbacks start from it */
-    struct mw_running main;           /* … as the outermost of those that run */
-    struct mw_running *running;       /* the innermost */
-    struct mw_guard *guard;           /* stops handlers that do not end; NULL: none */
+    struct lua_State *lua;      /* the main state: callbacks start from it */
+    struct mw_running main;     /* … as the outermost of those that run */
+    struct mw_running *running; /* the innermost */
+    struct mw_guard *guard;     /* stops handlers that do not end; NULL: none */
+    enum mw_failure_cause cause;
+    uint64_t interrupted;             /* the number of the last handler that was interrupted */
     uint64_t entries;                 /* handlers started so far */
     _Atomic uint64_t entry;           /* the number of the one that runs, for the guard's thread; 0: none */
     struct lua_State *gathering;      /* the one that handles the messages of a read, one after the other, */
@@ -51,6 +57,13 @@ struct mw_runtime {
     bool run_stopped;        /* a script called uv.stop() */
     bool timed;              /* how long handlers take is counted */
     bool muted;              /* the very end: scripts are not entered any more */
+
+    /* Listening sockets from whoever started the process. */
+    const struct mw_inherited *inherited;
+    /* Where whoever says good-bye to all WebSockets is; NULL: nobody does. */
+    struct mw_ws *next_goodbye;
+    /* Of on_stop, that still run. */
+    size_t stop_handlers;
 };
 
 #endif

@@ -159,6 +159,7 @@ enum mw_options_result mw_options_read(struct mw_runtime_options *options, int a
         .handler_limit_ms = 10000,
         .memory_limit = (size_t)256 << 20,
         .drain_ms = 30000,
+        .ready_fd = -1,
     };
     while (next < argc && argv[next][0] == '-' && argv[next][1] && !is_script) {
         if (strcmp(argv[next], "--") == 0) {

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/privileges.h"
 
 struct mw_runtime_options {
     const char *script;  /* NULL: a REPL */
@@ -24,6 +25,10 @@ struct mw_runtime_options {
     bool supervise;              /* restart the program when it dies */
     const char *user;            /* NAME[:GROUP] to become once the ports are open; NULL: stay */
     const char *metrics;         /* [HOST:]PORT or PATH of the metrics; NULL: none */
+
+    /* Not from the command line: who `user` is, and whom to tell when the program is ready; NULL, -1: nobody. */
+    const struct mw_privileges *privileges;
+    int ready_fd;
 };
 
 enum mw_options_result { MW_OPTIONS_RUN, MW_OPTIONS_HELP, MW_OPTIONS_VERSION, MW_OPTIONS_WRONG };

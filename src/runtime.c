@@ -16,6 +16,7 @@
 #include "bind/collector.h"
 #include "bind/core.h"
 #include "bind/coroutine.h"
+#include "bind/drain.h"
 #include "bind/failure.h"
 #include "bind/guard.h"
 #include "bind/luv.h"
@@ -26,8 +27,9 @@
 #include "moonwire.h"
 #include "net/engine.h"
 #include "net/wire.h"
+#include "service.h"
 
-enum { PATH_SIZE = 4096, DRAIN_MS = 30000, FINISH_MS = 5000, HELD_MS = 5050 };
+enum { PATH_SIZE = 4096, FINISH_MS = 5000, HELD_MS = 5050 };
 
 struct process {
     struct mw_runtime runtime;
@@ -36,9 +38,11 @@ struct process {
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
-    uv_timer_t drain; /* how long a signal waits for open connections */
-    uv_timer_t held;  /* when the log tells what it held back */
-    bool drain_over;
+    uv_timer_t held;   /* when the log tells what it held back */
+    uv_timer_t finish; /* how long the very end waits for luv */
+    bool finish_over;
+    struct mw_drain drain;
+    struct mw_service service;
     bool script_failed; /* the main chunk raised an error: out at once */
     const struct mw_runtime_options *options;
 };
@@ -166,77 +170,26 @@ static void close_handles(struct process *process)
         uv_close((uv_handle_t *)&process->sigint, NULL);
     if (!uv_is_closing((uv_handle_t *)&process->sigterm))
         uv_close((uv_handle_t *)&process->sigterm, NULL);
-    if (!uv_is_closing((uv_handle_t *)&process->drain))
-        uv_close((uv_handle_t *)&process->drain, NULL);
-}
-
-/* Who looks after the process wants to know how it ends. */
-static void stop_listening(struct mw_runtime *runtime, bool background_too)
-{
-    struct mw_server *next;
-
-    for (struct mw_server *server = runtime->servers; server; server = next) {
-        next = server->next;
-        if (background_too || !server->background)
-            mw_server_close(server);
-    }
-}
-
-static void say_goodbye(struct mw_runtime *runtime)
-{
-    static const char reason[] = "the server is going away";
-
-    for (struct mw_ws *ws = runtime->sockets; ws; ws = ws->next) {
-        if (ws->connection)
-            mw_connection_close(ws->connection, MW_ENDING_SHUTDOWN, MW_CLOSE_GOING_AWAY, reason, sizeof reason - 1);
-        else if (ws->opening)
-            mw_opening_cancel(ws->opening);
-    }
-}
-
-static void on_drain_over(uv_timer_t *timer)
-{
-    struct process *process = timer->data;
-
-    mw_log(MW_LOG_WARNING, "%d s after the signal %zu connections are still open: they are cut off", DRAIN_MS / 1000,
-           process->engine.alive);
-    process->drain_over = true;
-}
-
-/* Whether only what the script left behind (timers, files, processes of luv) keeps the loop alive after a signal. */
-static bool drained(const struct process *process)
-{
-    const struct mw_runtime *runtime = &process->runtime;
-    return process->drain_over || (runtime->stopping && !runtime->engine->alive && !runtime->socket_count);
-}
-
-static void on_turn(void *arg)
-{
-    struct process *process = arg;
-
-    if (drained(process))
-        process->engine.stopped = true;
+    uv_close((uv_handle_t *)&process->finish, NULL);
+    mw_drain_close(&process->drain);
+    mw_service_close(&process->service);
 }
 
 /* The first signal: nothing new, good-bye to everybody, then out. The second: out. (When it is the same one, the kernel
- * ends the process, even if a script never lets the loop run.) */
+ * ends the process, even if a script never lets the loop run.) Under a supervisor one signal may come twice, from a terminal
+ * and from the parent, so the parent counts. */
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct process *process = signal->data;
-    struct mw_runtime *runtime = &process->runtime;
 
-    if (runtime->stopping) {
+    if (process->runtime.stopping && process->options->supervise)
+        return;
+    if (process->runtime.stopping) {
         mw_log_tell(true);
         _exit(128 + number);
     }
-    runtime->stopping = true;
-    stop_listening(runtime, false);
-    mw_core_run_exit_handlers(runtime->lua);
-    say_goodbye(runtime);
-    mw_socket_retire_all(runtime->engine, false);
-    process->engine.on_turn = on_turn;
-    process->engine.on_turn_arg = process;
-    uv_timer_start(&process->drain, on_drain_over, DRAIN_MS, 0);
+    mw_service_stopping(&process->service);
+    mw_drain_begin(&process->drain, number == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
 static void close_handle(uv_handle_t *handle, void *arg)
@@ -259,28 +212,28 @@ static void terminate_sockets(struct mw_runtime *runtime)
 static void on_finish_over(uv_timer_t *timer)
 {
     struct process *process = timer->data;
-    process->drain_over = true;
+    process->finish_over = true;
 }
 
 /* Closes what the script left open and waits for what is under way in the thread pool (files, names): both end in luv's
  * callbacks, which need the Lua state although the script hears no more of them. */
 static bool finish_luv(struct process *process)
 {
-    process->drain_over = false;
+    process->finish_over = false;
     mw_luv_close_handles(process->runtime.lua);
     /* Requests to other servers end with their Lua objects. */
     uv_unref((uv_handle_t *)&process->engine.alive_handle);
     process->engine.on_turn = NULL;
     process->engine.stopped = false;
-    uv_timer_start(&process->drain, on_finish_over, FINISH_MS, 0);
-    while (!process->drain_over && mw_engine_turn(&process->engine, true))
+    uv_timer_start(&process->finish, on_finish_over, FINISH_MS, 0);
+    while (!process->finish_over && mw_engine_turn(&process->engine, true))
         ;
     return !uv_loop_alive(&process->loop);
 }
 
 static void end_connections(struct process *process)
 {
-    stop_listening(&process->runtime, true);
+    mw_server_close_all(&process->runtime, true);
     terminate_sockets(&process->runtime);
     mw_engine_end_turn(&process->engine);
     mw_socket_retire_all(&process->engine, true);
@@ -294,6 +247,7 @@ static int shut_down(struct process *process)
     struct mw_runtime *runtime = &process->runtime;
 
     runtime->stopping = true;
+    mw_service_stopping(&process->service);
     end_connections(process);
     runtime->muted = true;
     end_connections(process);
@@ -375,14 +329,18 @@ static bool boot(struct process *process)
     runtime->engine = &process->engine;
     uv_signal_init(&process->loop, &process->sigint);
     uv_signal_init(&process->loop, &process->sigterm);
-    uv_timer_init(&process->loop, &process->drain);
     uv_timer_init(&process->loop, &process->held);
-    process->sigint.data = process->sigterm.data = process->drain.data = process;
-    uv_signal_start_oneshot(&process->sigint, on_signal, SIGINT);
-    uv_signal_start_oneshot(&process->sigterm, on_signal, SIGTERM);
+    uv_timer_init(&process->loop, &process->finish);
+    mw_drain_init(&process->drain, runtime, process->options->drain_ms);
+    mw_service_init(&process->service, runtime, process->options);
+    process->sigint.data = process->sigterm.data = process->finish.data = process;
+    int (*start)(uv_signal_t *, uv_signal_cb, int) =
+        process->options->supervise ? uv_signal_start : uv_signal_start_oneshot;
+    start(&process->sigint, on_signal, SIGINT);
+    start(&process->sigterm, on_signal, SIGTERM);
     uv_unref((uv_handle_t *)&process->sigint);
     uv_unref((uv_handle_t *)&process->sigterm);
-    uv_unref((uv_handle_t *)&process->drain);
+    uv_unref((uv_handle_t *)&process->finish);
     mw_memory_init(&process->memory, runtime, process->options->memory_limit);
     uv_unref((uv_handle_t *)&process->held);
     mw_log_on_held(on_held, &process->held);
@@ -400,6 +358,27 @@ static bool boot(struct process *process)
         return false;
     }
     return true;
+}
+
+static void turn_until_stopped(struct process *process)
+{
+    while (!process->engine.stopped && mw_engine_turn(&process->engine, true))
+        ;
+}
+
+static void turn_to_the_end(struct process *process)
+{
+    struct mw_runtime *runtime = &process->runtime;
+
+    turn_until_stopped(process);
+    if (runtime->stopping)
+        return;
+    if (process->options->script && !runtime->script_over && !runtime->failed)
+        mw_log(MW_LOG_WARNING, "the script still waits, but nothing is left that could wake it");
+    if (!mw_core_has_stop_handlers(runtime))
+        return;
+    mw_drain_begin(&process->drain, NULL);
+    turn_until_stopped(process);
 }
 
 static void start_guard(struct process *process)
@@ -439,14 +418,13 @@ int mw_runtime_run(const struct mw_runtime_options *options)
     struct mw_runtime *runtime = &process->runtime;
     if ((!options->metrics || start_metrics(runtime->lua, options->metrics)) && load_main(runtime->lua, options)) {
         start_guard(process);
+        mw_service_watch(&process->service);
         mw_task_spawn_main(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
-        while (!process->engine.stopped && mw_engine_turn(&process->engine, true))
-            ;
+        mw_service_look(&process->service);
+        turn_to_the_end(process);
     } else {
         runtime->failed = true;
     }
-    if (options->script && !runtime->script_over && !runtime->stopping && !runtime->failed)
-        mw_log(MW_LOG_WARNING, "the script still waits, but nothing is left that could wake it");
     int code = shut_down(process);
     free(process);
     return code;

@@ -17,6 +17,7 @@ local M = {}
 
 local DEFAULT_MAX_BODY = 1 << 20
 local CLOSE_REASON_MAX = 123
+local STREAM_PAUSE = 0.01
 
 -- Limits that an app sets for all of its ports, or `listen` for one.
 local LIMITS = {
@@ -58,6 +59,7 @@ local LISTEN_OPTIONS = with_limits {
     return PORT(type(port) == "string" and port:find "^%d+$" and tonumber(port) or port)
   end,
   path = options.string,
+  inherited = options.string,
   backlog = options.integer(1, 65535),
   reserved_descriptors = options.integer(0, 1 << 20),
   tls = options.group(TLS_OPTIONS),
@@ -168,6 +170,42 @@ function App:static(prefix, directory, mount_options)
   return self
 end
 
+local function keys_of(set)
+  local list = {}
+  for key in pairs(set) do
+    list[#list + 1] = key
+  end
+  return list
+end
+
+-- Running requests are their connections' last. Returns the event streams, which would never end by themselves.
+local function let_finish(app)
+  local streams = {}
+  app.closing = true
+  for _, response in ipairs(keys_of(app.responses)) do
+    response.must_close = true
+    response_module.watch(response)
+    if response.deferred and response.sent then
+      streams[#streams + 1] = response
+    end
+  end
+  return streams
+end
+
+-- The process was told to end, and has `seconds` for it. Event streams end one after the other, as WebSockets do, which core
+-- closes: their clients shall not come back all at once.
+local function retire(app, seconds)
+  local streams = let_finish(app)
+  local begun, pause = core.now(), math.min(STREAM_PAUSE, seconds / 2 / #streams)
+  for i, response in ipairs(streams) do
+    local early = begun + (i - 1) * pause - core.now()
+    if early > 0 then
+      time.sleep(early)
+    end
+    core.task(response_module.abandon, response)
+  end
+end
+
 -- What options of TLS need of one another; raises at the script's line.
 local function check_tls(tls)
   if not (tls.cert and tls.key) then
@@ -194,7 +232,9 @@ function App:listen(listen_options)
   local settings = options.check("listen", LISTEN_OPTIONS, listen_options)
   if settings.path and (settings.port or settings.host) then
     error("listen: option 'path' (a Unix socket) excludes 'host' and 'port'", 2)
-  elseif not settings.path and not settings.port then
+  elseif settings.inherited and settings.host and not settings.port then
+    error("listen: option 'host' needs 'port' beside it", 2)
+  elseif not settings.path and not settings.port and not settings.inherited then
     error("listen: option 'port' is missing (0 takes any free one)", 2)
   elseif settings.tls then
     check_tls(settings.tls)
@@ -215,8 +255,8 @@ function App:listen(listen_options)
   self.closing = false
   if not self.is_exit_watched then
     self.is_exit_watched = true
-    core.on_exit(function()
-      core.task(self.close, self, { code = 1001, reason = "the server is going away" })
+    core.on_exit(function(seconds)
+      core.task(retire, self, seconds)
     end)
   end
   return listener
@@ -265,14 +305,6 @@ function App:check_idle()
   end
 end
 
-local function keys_of(set)
-  local list = {}
-  for key in pairs(set) do
-    list[#list + 1] = key
-  end
-  return list
-end
-
 -- Wait until everything is closed, or for `seconds`.
 local function wait_until_idle(app, seconds)
   if is_idle(app) then
@@ -305,7 +337,7 @@ function App:close(close_options)
     core.task(self.close, self, close_options)
     return true
   end
-  self.closing = true
+  local streams = let_finish(self)
   for _, listener in ipairs(self.listeners) do
     listener:close()
   end
@@ -313,13 +345,8 @@ function App:close(close_options)
   for _, ws in ipairs(self.hub:sockets()) do
     core.close(ws, "shutdown", settings.code or 1001, settings.reason or "")
   end
-  for _, response in ipairs(keys_of(self.responses)) do
-    response.must_close = true
-    response_module.watch(response)
-    if response.deferred and response.sent then
-      -- An event stream would never end by itself.
-      core.task(response_module.abandon, response)
-    end
+  for _, response in ipairs(streams) do
+    core.task(response_module.abandon, response)
   end
   if wait_until_idle(self, settings.timeout or 30) then
     return true

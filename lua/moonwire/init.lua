@@ -32,6 +32,13 @@ local moonwire = {
   CLOSED = 3,
 }
 
+---Call a function, which may wait, when the process is told to end or has nothing left to do.
+---@param fn fun()
+function moonwire.on_stop(fn)
+  options.argument(options.func, fn, 1, "on_stop")
+  core.on_stop(fn)
+end
+
 local LEVEL = options.one_of("error", "warning", "info")
 
 ---Open a WebSocket as a client. (In a module of its own, loaded when it is first needed.)

@@ -63,23 +63,32 @@ function M.spawn(arguments, options)
   return peer.spawn(options and options.command or M.binary, arguments, options)
 end
 
----Write a script, given as text, to be started in a way of one's own; it finds what those of `start` do.
+---Write a script, given as text, to be started in a way of one's own; it finds what those of `command` do.
 ---@param script string
 ---@return string path
 function M.script(script)
   return M.write(PRELUDE .. script)
 end
 
----Start a script, given as text, which finds `moonwire`, `uv`, `tell(event, fields)`, `serve(app, options)` and
+---The words that run a script, given as text, which finds `moonwire`, `uv`, `tell(event, fields)`, `serve(app, options)` and
 ---`next_order()` (waits for a word on standard input, and then closes it).
 ---@param script string
 ---@param arguments? string[]
----@param options? string[] of moonwire itself
+---@param program_options? string[] of the program itself
+---@return string[] command
+function M.command(script, arguments, program_options)
+  local words = { M.binary, table.unpack(program_options or {}) }
+  words[#words + 1] = M.script(script)
+  return table.move(arguments or {}, 1, #(arguments or {}), #words + 1, words)
+end
+
+---Start such a script.
+---@param script string
+---@param arguments? string[]
+---@param program_options? string[]
 ---@return spec.Peer
-function M.start(script, arguments, options)
-  local all = table.move(options or {}, 1, #(options or {}), 1, {})
-  all[#all + 1] = M.script(script)
-  return M.spawn(table.move(arguments or {}, 1, #(arguments or {}), #all + 1, all))
+function M.start(script, arguments, program_options)
+  return M.spawn { table.unpack(M.command(script, arguments, program_options), 2) }
 end
 
 ---Wait until a process has ended.
@@ -123,7 +132,7 @@ end
 ---Wait for the end and fail unless it was clean: exit code 0 (or the one given), the loop closed, no report of a sanitizer.
 ---@param child spec.Peer
 ---@param code? integer
----@return string stderr
+---@return string stderr without the lines about how a signal was followed, which are no trouble
 function M.expect_clean_end(child, code)
   local result = M.wait(child)
   for _, trouble in ipairs { "event loop could not be closed", "Sanitizer", "runtime error:", "PANIC" } do
@@ -134,7 +143,7 @@ function M.expect_clean_end(child, code)
   if result.code ~= (code or 0) or result.signal ~= 0 then
     error(child:report(("it ended with code %d, signal %d"):format(result.code, result.signal)), 2)
   end
-  return result.stderr
+  return (result.stderr:gsub("[^\n]*SIG%u+: [^\n]*\n", ""))
 end
 
 ---How many descriptors a process has open.

@@ -462,13 +462,6 @@ describe("app:close", function()
     assert.equal(2, count)
   end)
 
-  it("runs when the program is asked to end", function()
-    local app = app_module.new()
-    local listener = app:listen { port = 1 }
-    fake.run(core.exit_handlers[1])
-    assert.is_true(listener.closed)
-  end)
-
   it("can be called where nothing can wait", function()
     local app = app_module.new()
     local listener = app:listen { port = 1 }

@@ -20,6 +20,7 @@
 #include "net/admission.h"
 
 static const char EXIT_HANDLERS[] = "moonwire.exit_handlers";
+static const char STOP_HANDLERS[] = "moonwire.stop_handlers";
 
 static int core_now(lua_State *L)
 {
@@ -27,25 +28,66 @@ static int core_now(lua_State *L)
     return 1;
 }
 
-static int core_on_exit(lua_State *L)
+/* ---- the end of the process ---- */
+
+static int add_handler(lua_State *L, const char *list)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, EXIT_HANDLERS);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, list);
     lua_pushvalue(L, 1);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
     return 0;
 }
 
-bool mw_core_run_exit_handlers(lua_State *L)
+static int core_on_exit(lua_State *L)
+{
+    return add_handler(L, EXIT_HANDLERS);
+}
+
+static int core_on_stop(lua_State *L)
+{
+    return add_handler(L, STOP_HANDLERS);
+}
+
+void mw_core_run_exit_handlers(lua_State *L, double seconds)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, EXIT_HANDLERS);
     lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
     for (lua_Integer i = 1; i <= count; i++) {
         lua_rawgeti(L, -1, i);
-        mw_task_spawn(L, 0, NULL, NULL);
+        lua_pushnumber(L, seconds);
+        mw_task_spawn(L, 1, NULL, NULL);
     }
     lua_pop(L, 1);
-    return count > 0;
+}
+
+static void stop_handler_done(void *arg, const char *error)
+{
+    struct mw_runtime *runtime = arg;
+
+    runtime->stop_handlers--;
+    if (error)
+        mw_failure_of_task(runtime, "on_stop", error);
+}
+
+void mw_core_run_stop_handlers(struct mw_runtime *runtime)
+{
+    lua_State *L = runtime->lua;
+
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, STOP_HANDLERS);
+    for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
+        runtime->stop_handlers++;
+        mw_task_spawn(L, 0, stop_handler_done, runtime);
+    }
+    lua_pop(L, 2);
+}
+
+bool mw_core_has_stop_handlers(struct mw_runtime *runtime)
+{
+    bool found = lua_getfield(runtime->lua, LUA_REGISTRYINDEX, STOP_HANDLERS) != LUA_TNIL;
+
+    lua_pop(runtime->lua, 1);
+    return found;
 }
 
 static int core_count(lua_State *L)
@@ -71,6 +113,7 @@ int mw_core_open(lua_State *L)
         {"now", core_now},
         {"log", mw_log_lua},
         {"on_exit", core_on_exit},
+        {"on_stop", core_on_stop},
         {"count", core_count},
         {"fail", mw_failure_lua_log},
         {"on_error", mw_failure_lua_on_error},

@@ -113,8 +113,9 @@ static void on_hook(lua_State *L, lua_Debug *where)
         remove_hook(guard, L);
         return;
     }
+    guard->runtime->interrupted = atomic_load(&guard->suspect);
     /* The hook stays: a handler that catches the error gets it again, until it has ended. */
-    luaL_error(L, MW_GUARD_INTERRUPTED "it ran for longer than %f s (--handler-limit)",
+    luaL_error(L, "the handler was interrupted: it ran for longer than %f s (--handler-limit)",
                (lua_Number)guard->limits.limit_ms / 1000);
 }
 

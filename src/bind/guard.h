@@ -17,9 +17,6 @@
 /* The exit code of a process whose handler could not be interrupted: EX_SOFTWARE of sysexits. */
 enum { MW_EXIT_STUCK = 70 };
 
-/* How the error of a handler that was interrupted begins, behind the place. */
-#define MW_GUARD_INTERRUPTED "the handler was interrupted: "
-
 struct mw_guard_limits {
     uint32_t warning_ms; /* a handler that takes longer is told; 0: never */
     uint32_t limit_ms;   /* … is interrupted; 0: never */

@@ -45,12 +45,3 @@ void mw_memory_init(struct mw_memory *memory, struct mw_runtime *runtime, size_t
         .allocator = {.limit = limit, .applies = applies, .refused = refused, .arg = memory},
     };
 }
-
-bool mw_memory_was_refused(const struct mw_runtime *runtime)
-{
-    void *allocator;
-
-    lua_getallocf(runtime->lua, &allocator);
-    const struct mw_memory *memory = ((const struct mw_allocator *)allocator)->arg;
-    return memory->refusals > 0;
-}

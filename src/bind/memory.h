@@ -21,7 +21,4 @@ struct mw_memory {
 /* `limit` in bytes; 0: none. Then lua_newstate(mw_allocator_realloc, &memory->allocator). */
 void mw_memory_init(struct mw_memory *memory, struct mw_runtime *runtime, size_t limit);
 
-/* Whether the limit refused a block in this turn. */
-bool mw_memory_was_refused(const struct mw_runtime *runtime);
-
 #endif

@@ -49,6 +49,17 @@ void mw_server_close(struct mw_server *server)
     unanchor_if_done(server);
 }
 
+void mw_server_close_all(struct mw_runtime *runtime, bool background_too)
+{
+    struct mw_server *next;
+
+    for (struct mw_server *server = runtime->servers; server; server = next) {
+        next = server->next;
+        if (background_too || !server->background)
+            mw_server_close(server);
+    }
+}
+
 /* A connection is ready for HTTP: plain ones at once, TLS ones when their first bytes came. */
 static void serve(void *owner, struct mw_socket *socket, const void *early, size_t len)
 {
@@ -108,7 +119,9 @@ static void read_listener(lua_State *L, struct mw_listener_options *options)
 {
     options->host = mw_option_string(L, 1, "host");
     options->path = mw_option_string(L, 1, "path");
-    options->port = (int)mw_option_integer(L, 1, "port", 0);
+    options->inherited_name = mw_option_string(L, 1, "inherited");
+    options->inherited = mw_runtime_of(L)->inherited;
+    options->port = (int)mw_option_integer(L, 1, "port", options->inherited_name ? -1 : 0);
     if (options->port > 65535)
         luaL_error(L, "option 'port': a number from 0 to 65535 expected");
     options->backlog = (int)mw_option_integer(L, 1, "backlog", 1024);
@@ -131,6 +144,13 @@ static int refused(lua_State *L, const char *message, const char *code)
     lua_pushstring(L, message);
     lua_pushstring(L, code);
     return 3;
+}
+
+static const char *code_of(const struct mw_listener_options *options, int error)
+{
+    if (error == ENOENT && !options->path && options->port < 0)
+        return "inherited";
+    return error == EADDRINUSE ? "in_use" : error == EACCES ? "denied" : "listen";
 }
 
 int mw_server_listen(lua_State *L)
@@ -158,7 +178,7 @@ int mw_server_listen(lua_State *L)
         if (server->vhost)
             mw_wire_vhost_release(server->vhost);
         server->vhost = NULL;
-        return refused(L, why, error == EADDRINUSE ? "in_use" : error == EACCES ? "denied" : "listen");
+        return refused(L, why, code_of(&options, error));
     }
     lua_pushvalue(L, 2);
     server->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);

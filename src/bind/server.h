@@ -28,6 +28,8 @@ void mw_server_open(lua_State *L);
 /* core.listen(options, handler) */
 int mw_server_listen(lua_State *L);
 void mw_server_close(struct mw_server *server);
+/* Those who look after the process (`background`) want to know how it ends. */
+void mw_server_close_all(struct mw_runtime *runtime, bool background_too);
 /* An HTTP connection of this server is gone. */
 void mw_server_forget(struct mw_server *server);
 extern const struct mw_http_events mw_exchange_events;

@@ -130,18 +130,26 @@ static void recover(lua_State *L, struct mw_task *task)
     release(task);
 }
 
-static void fail(struct mw_task *task, mw_task_done done, void *arg)
+static enum mw_failure_cause cause_of(const struct mw_runtime *runtime, int status)
 {
-    lua_State *L = task->runtime->lua;
+    if (status == LUA_ERRMEM)
+        return MW_FAILED_BY_MEMORY;
+    return runtime->interrupted && runtime->interrupted == runtime->entries ? MW_FAILED_BY_TIME : MW_FAILED_BY_ERROR;
+}
+
+static void fail(struct mw_task *task, int status, mw_task_done done, void *arg)
+{
+    struct mw_runtime *runtime = task->runtime;
+    lua_State *L = runtime->lua;
     int top = lua_gettop(L);
     const char *text = mw_failure_describe(L, task->co);
 
     recover(L, task);
-    if (done) {
+    runtime->cause = cause_of(runtime, status);
+    if (done)
         done(arg, text);
-    } else {
-        mw_failure_of_task(mw_runtime_of(L), arg, text);
-    }
+    else
+        mw_failure_of_task(runtime, arg, text);
     lua_settop(L, top);
 }
 
@@ -159,7 +167,7 @@ int mw_task_resume(struct mw_runtime *runtime, lua_State *from, lua_State *co, i
  * another for ever shall get an error, not overflow the stack. */
 static int enter(struct mw_runtime *runtime, lua_State *co, int nargs, int *results, bool is_guarded)
 {
-    uint64_t began = runtime->timed && is_guarded ? uv_hrtime() : 0;
+    uint64_t began = runtime->timed && !runtime->running->outer ? uv_hrtime() : 0;
     uint64_t before = mw_guard_enter(runtime, is_guarded);
     int status = mw_task_resume(runtime, runtime->running->co, co, nargs, results);
 
@@ -184,7 +192,7 @@ static void run(struct mw_task *task, int nargs)
     mw_task_done done = task->done;
     void *arg = task->arg;
     if (status != LUA_OK) {
-        fail(task, done, arg);
+        fail(task, status, done, arg);
         return;
     }
     release(task);

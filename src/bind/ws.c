@@ -9,7 +9,6 @@
 #include "bind/ending.h"
 #include "bind/failure.h"
 #include "bind/guard.h"
-#include "bind/memory.h"
 #include "bind/topics.h"
 #include "bind/upgrade.h"
 
@@ -117,21 +116,24 @@ static void error_handler_done(void *arg, const char *error)
         log_error(arg, MW_WS_ERROR, error);
 }
 
-/* What of the errors that Lua raises by itself is a limit's doing. */
-static enum mw_ending_rule rule_of(const struct mw_runtime *runtime, const char *error)
+static enum mw_ending_rule rule_of(enum mw_failure_cause cause)
 {
-    static const char no_memory[] = "not enough memory";
-
-    if (strncmp(error, no_memory, sizeof no_memory - 1) == 0)
-        return mw_memory_was_refused(runtime) ? MW_ENDING_MEMORY_LIMIT : MW_ENDING_OUT_OF_MEMORY;
-    return strstr(error, MW_GUARD_INTERRUPTED) ? MW_ENDING_HANDLER_LIMIT : MW_ENDING_HANDLER_ERROR;
+    switch (cause) {
+    case MW_FAILED_BY_TIME:
+        return MW_ENDING_HANDLER_LIMIT;
+    case MW_FAILED_BY_MEMORY:
+        return MW_ENDING_MEMORY_LIMIT;
+    case MW_FAILED_BY_ERROR:
+        break;
+    }
+    return MW_ENDING_HANDLER_ERROR;
 }
 
 /* A handler failed: it is logged, told to the route, and costs this connection only. */
 static void handler_failed(struct mw_ws *ws, enum mw_ws_event which, const char *error)
 {
     struct event event = {.ws = ws, .event = MW_WS_ERROR, .data = error, .extra = mw_ws_event_name(which)};
-    enum mw_ending_rule rule = rule_of(ws->runtime, error);
+    enum mw_ending_rule rule = rule_of(ws->runtime->cause); /* before the error's own handler may fail */
 
     log_error(ws, which, error);
     if (ws->ref != LUA_NOREF)
@@ -261,6 +263,8 @@ static void release(struct mw_ws *ws)
     if (ws->route->hub)
         mw_hub_unsubscribe_all(&ws->route->hub->hub, &ws->subscriber);
     mw_hub_forget_latest(ws, NULL);
+    if (ws->runtime->next_goodbye == ws)
+        ws->runtime->next_goodbye = ws->next;
     *ws->link = ws->next;
     if (ws->next)
         ws->next->link = ws->link;

@@ -34,7 +34,8 @@ struct mw_listener {
     rlim_t fd_limit; /* from this number on descriptors are for files, clients and logs */
     struct mw_tally rests;
     char *path;
-    dev_t device; /* of the Unix socket's name: another process may have taken it over since */
+    struct mw_inherited_socket *inherited; /* its name in the file system is its maker's; NULL: bound here */
+    dev_t device;                          /* of the Unix socket's name: another process may have taken it over since */
     ino_t inode;
     struct mw_admission_limits admission;
     bool background;
@@ -228,6 +229,78 @@ static int bind_unix(struct mw_listener *listener, const char *path)
     return fd;
 }
 
+/* ---- inherited sockets ---- */
+
+static struct mw_inherited_socket *find_inherited(const struct mw_listener_options *options)
+{
+    struct sockaddr_storage address = {0};
+    struct mw_inherited_socket *found = NULL;
+
+    if (!options->inherited || !options->inherited->count)
+        return NULL;
+    if (options->inherited_name)
+        found = mw_inherited_by_name(options->inherited, options->inherited_name);
+    if (found)
+        return found;
+    if (options->path) {
+        struct sockaddr_un *local = (struct sockaddr_un *)&address;
+        local->sun_family = AF_UNIX;
+        if (strlen(options->path) >= sizeof local->sun_path)
+            return NULL;
+        memcpy(local->sun_path, options->path, strlen(options->path));
+    } else if (options->port <= 0 || !tcp_address(options, &address)) {
+        return NULL;
+    }
+    return mw_inherited_by_address(options->inherited, &address);
+}
+
+/* A descriptor that listens, or -1 with errno set. */
+static int take_inherited(struct mw_listener *listener, struct mw_inherited_socket *inherited)
+{
+    struct sockaddr_un address = {0};
+    socklen_t len = sizeof address;
+    int fd = mw_inherited_take(inherited);
+
+    if (fd < 0)
+        return -1;
+    listener->inherited = inherited;
+    getsockname(fd, (struct sockaddr *)&address, &len);
+    if (address.sun_family == AF_UNIX)
+        listener->path = strndup(address.sun_path, sizeof address.sun_path);
+    return fd;
+}
+
+/* Binds, unless the socket is there already. */
+static int open_socket(struct mw_listener *listener, const struct mw_listener_options *options)
+{
+    struct mw_inherited_socket *inherited = find_inherited(options);
+
+    if (inherited)
+        return take_inherited(listener, inherited);
+    if (!options->path && options->port < 0) {
+        errno = ENOENT;
+        return -1;
+    }
+    int fd = options->path ? bind_unix(listener, options->path) : bind_tcp(options);
+    if (fd < 0 || listen(fd, options->backlog) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static void explain(const struct mw_listener_options *options, int error, char *why, size_t size)
+{
+    if (!options->path && options->port < 0)
+        snprintf(why, size, "no inherited socket is free that is named \"%s\"", options->inherited_name);
+    else if (options->path)
+        snprintf(why, size, "cannot listen on %s: %s", options->path, strerror(error));
+    else
+        snprintf(why, size, "cannot listen on %s port %d: %s", options->host ? options->host : "all interfaces",
+                 options->port, strerror(error));
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
     struct mw_listener *listener = handle->data;
@@ -257,16 +330,10 @@ struct mw_listener *mw_listener_open(struct mw_engine *engine, const struct mw_l
         free(listener);
         return NULL;
     }
-    listener->fd = options->path ? bind_unix(listener, options->path) : bind_tcp(options);
-    if (listener->fd < 0 || listen(listener->fd, options->backlog)) {
+    listener->fd = open_socket(listener, options);
+    if (listener->fd < 0) {
         *error = errno;
-        if (options->path)
-            snprintf(why, size, "cannot listen on %s: %s", options->path, strerror(errno));
-        else
-            snprintf(why, size, "cannot listen on %s port %d: %s", options->host ? options->host : "all interfaces",
-                     options->port, strerror(errno));
-        if (listener->fd >= 0)
-            close(listener->fd);
+        explain(options, *error, why, size);
         free(listener->path);
         free(listener);
         return NULL;
@@ -297,8 +364,10 @@ void mw_listener_close(struct mw_listener *listener)
 
     if (listener->fd < 0)
         return;
-    if (listener->path && stat(listener->path, &info) == 0 && info.st_dev == listener->device &&
-        info.st_ino == listener->inode)
+    if (listener->inherited)
+        mw_inherited_give_back(listener->inherited);
+    else if (listener->path && stat(listener->path, &info) == 0 && info.st_dev == listener->device &&
+             info.st_ino == listener->inode)
         unlink(listener->path);
     uv_close((uv_handle_t *)&listener->poll, on_handle_closed);
     uv_close((uv_handle_t *)&listener->rest, on_handle_closed);

@@ -198,6 +198,7 @@ function App:static(prefix, directory, options) end
 ---@field host? string address to listen on; every address when left out
 ---@field port? integer|string 0 takes any free one; a string of digits, as from `arg`, will do
 ---@field path? string a Unix socket, instead of host and port
+---@field inherited? string the socket that systemd opened under this name (`FileDescriptorName=`); needs no address
 ---@field backlog? integer connections the kernel keeps until they are accepted; 1024
 ---@field reserved_descriptors? integer kept for files and clients; 64. Past it: no accepting for 100 ms, and a log line
 ---@field tls? moonwire.ListenTlsOptions TLS 1.2 or newer, ALPN http/1.1
@@ -221,7 +222,8 @@ function Listener:close() end
 ---@return "tls"|"closed"|nil code
 function Listener:reload_tls() end
 
----Open a port or a Unix socket. An app may have several.
+---Open a port or a Unix socket. An app may have several. A socket that was inherited (LISTEN_FDS, as by systemd's socket
+---activation) and is bound to the same address is taken instead: the same script runs with and without.
 ---```lua
 ---local listener = assert(app:listen { port = 8443, tls = { cert = "cert.pem", key = "key.pem" } })
 ---print(listener:address().port)
@@ -229,7 +231,7 @@ function Listener:reload_tls() end
 ---@param options moonwire.ListenOptions
 ---@return moonwire.Listener? listener
 ---@return string? message
----@return string? code "in_use", "denied", "tls", "listen"
+---@return string? code "in_use", "denied", "tls", "inherited" (nothing of that name), "listen"
 function App:listen(options) end
 
 ---Send to all subscribers of a topic.

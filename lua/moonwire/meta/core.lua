@@ -42,9 +42,13 @@ function core.on_error(fn) end
 ---@return string
 function core.traceback(message) end
 
----Call a function, in a task, at the first SIGINT or SIGTERM.
----@param fn fun()
+---Call a function, in a task, when the process is about to end. Nobody waits for it.
+---@param fn fun(seconds: number) what the end may take
 function core.on_exit(fn) end
+
+---What `moonwire.on_stop` calls: the end waits for the function.
+---@param fn fun()
+function core.on_stop(fn) end
 
 ---What gives the fields of a server's WebSocket that its opening handshake left: `request`, `params` and so on. Asked when a
 ---script first looks at one; `origin` is the handshake as core packed it.
@@ -113,7 +117,7 @@ function core.resume(task, ...) end
 ---@param handler fun(exchange: moonwire.core.Exchange)
 ---@return moonwire.Listener? listener
 ---@return string? message
----@return "in_use"|"denied"|"tls"|"listen"|nil code
+---@return "in_use"|"denied"|"tls"|"inherited"|"listen"|nil code
 function core.listen(options, handler) end
 
 ---One HTTP request and its response. Once it has ended all methods answer `nil, "closed", "closed"` (the predicates: false).

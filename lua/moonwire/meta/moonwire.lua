@@ -89,6 +89,20 @@ function moonwire.after(seconds, fn) end
 ---@return moonwire.Timer
 function moonwire.every(seconds, fn) end
 
+---Call a function, in a task, when the process is about to end: at the first SIGTERM or SIGINT, when ports are closed and
+---WebSockets are still open, or when nothing is left to do. It may wait, and the process waits for it, at most for `--drain`
+---seconds in all. Several are called in the order they were given. Not called after an error in the main chunk, by `os.exit`,
+---nor at a second signal. An error in it is logged; the process then ends with 1.
+---```lua
+---moonwire.on_stop(function()
+---  app:publish("news", "back in a minute")
+---  app:close() -- waits until everybody is gone
+---  store:flush()
+---end)
+---```
+---@param fn fun()
+function moonwire.on_stop(fn) end
+
 ---What an `upgrade` handler returns to refuse a client, before there is a WebSocket.
 ---```lua
 ---upgrade = function(req)
