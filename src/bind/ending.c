@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "bind/upgrade.h"
 
-enum { TEXT_MAX = MW_ENDING_TEXT_MAX + 128, WHERE_SIZE = 256 };
+enum { TEXT_MAX = MW_ENDING_TEXT_MAX + 128, WHERE_SIZE = 320 };
 
 static void add(struct mw_log_field *fields, struct mw_log_record *record, const char *name, const char *text,
                 bool bare)
@@ -23,21 +23,21 @@ static void add(struct mw_log_field *fields, struct mw_log_record *record, const
 /* One line; those of one rule are limited together. The name of a client's route is its address. */
 static void log_ending(const struct mw_ws *ws, const struct mw_ending *ending)
 {
-    char text[MW_ENDING_TEXT_MAX], line[TEXT_MAX], where[WHERE_SIZE], address[64] = "", id[32], port[16], queued[16];
-    struct mw_log_field fields[7];
+    char text[MW_ENDING_TEXT_MAX], line[TEXT_MAX], where[WHERE_SIZE], id[32], port[16], queued[16];
+    struct mw_log_field fields[8];
     struct mw_log_record record = {.where = where, .text = line, .fields = fields};
     const char *by = mw_ending_by_peer(ending) ? "the peer" : "us";
     bool is_client = !ws->route->hub;
-    int number = 0;
+    struct mw_upgrade_origin origin = {.port = 0};
 
     if (!mw_ending_is_logged(ending, &ws->route->settings, &record.level) || !mw_log_wants(record.level))
         return;
-    bool has_peer = mw_upgrade_peer(ws, address, sizeof address, &number);
-    snprintf(port, sizeof port, "%d", number);
+    bool has_peer = mw_upgrade_origin(ws, &origin);
+    snprintf(port, sizeof port, "%d", origin.port);
     snprintf(id, sizeof id, "%lld", (long long)ws->id);
     snprintf(queued, sizeof queued, "%u", (unsigned)ending->queued);
     snprintf(where, sizeof where, "WebSocket %s %s %s%s%s%s%s", id, is_client ? "to" : "on", ws->route->name,
-             has_peer ? ", from " : "", address, number ? ":" : "", number ? port : "");
+             has_peer ? ", from " : "", origin.address, origin.port ? ":" : "", origin.port ? port : "");
     snprintf(line, sizeof line, "closed by %s, %s: %s; %s bytes queued, last bytes from it %.1f s ago", by,
              mw_ending_name(ending->rule), mw_ending_text(ending, &ws->route->settings, text, sizeof text), queued,
              ending->received_ago / 1000.0);
@@ -47,9 +47,11 @@ static void log_ending(const struct mw_ws *ws, const struct mw_ending *ending)
     add(fields, &record, "route", ws->route->name, false);
     add(fields, &record, "id", id, true);
     if (has_peer)
-        add(fields, &record, "remote_address", address, false);
-    if (number)
+        add(fields, &record, "remote_address", origin.address, false);
+    if (origin.port)
         add(fields, &record, "remote_port", port, true);
+    if (origin.request_id[0])
+        add(fields, &record, "request_id", origin.request_id, false);
     add(fields, &record, "rule", mw_ending_name(ending->rule), false);
     add(fields, &record, "queued", queued, true);
     mw_log_write(&record);
