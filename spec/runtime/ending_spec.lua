@@ -12,7 +12,7 @@ local visitor = require "spec.support.visitor"
 local TEXT, PING = visitor.TEXT, visitor.PING
 local DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
--- Rules of the guards, and of memory that is short, which have specs of their own.
+-- What needs a process of its own, below; and memory that is short, which has a spec of its own.
 local ELSEWHERE = { handler_limit = true, memory_limit = true, out_of_memory = true }
 
 local apps, inbox = {}, nil
@@ -253,6 +253,32 @@ describe("ws.ending", function()
   end)
 end)
 
+describe("ws.ending of a handler past a limit of the process", function()
+  local SCRIPT = [[
+    serve(moonwire.app():ws("/", {
+      message = function(ws, text)
+        if text == "long" then repeat until false else ws.data.text = ("x"):rep(1 << 28) end
+      end,
+      close = function(ws) tell("close", ws.ending) end,
+    }))
+  ]]
+
+  for text, rule in pairs { long = "handler_limit", large = "memory_limit" } do
+    it("tells of " .. rule, function()
+      local child = program.start(SCRIPT, nil, { "--handler-limit", "0.2", "--memory-limit", "64M" })
+      local client = visitor.connect(child:expect("listening").port)
+      client:upgrade()
+      client:send(TEXT, text)
+      assert.equal(1011, (client:expect_close()))
+      local ending = child:expect "close"
+      assert.same({ rule, "us", 1011 }, { ending.rule, ending.by, ending.code })
+      client:close()
+      child:kill "sigterm"
+      program.expect_clean_end(child)
+    end)
+  end
+end)
+
 describe("the log", function()
   local SCRIPT = [[
     serve(moonwire.app():ws("/ws/:room", {
@@ -315,7 +341,7 @@ describe("the log", function()
     for line in log:gmatch "[^\n]+" do
       table.insert(lines, line)
     end
-    assert.matches("warning: WebSocket 8 on /ws/:room from 127%.0%.0%.1:" .. from .. ": closed by us, max_payload: "
+    assert.matches("warning: WebSocket 8 on /ws/:room, from 127%.0%.0%.1:" .. from .. ": closed by us, max_payload: "
       .. "a message larger than max_payload; %d+ bytes queued, last bytes from it %d+%.%d s ago$", lines[1])
     assert.matches('info: WebSocket 9 on .*: closed by the peer, peer_closed: the peer closed it with 1008 "too%?slow";',
       lines[2])

@@ -62,9 +62,6 @@ function M.install()
   function core.on_exit(fn)
     core.exit_handlers[#core.exit_handlers + 1] = fn
   end
-  function core.count_error()
-    core.errors = (core.errors or 0) + 1
-  end
   function core.close(ws, _, code, reason)
     if code == 1006 then
       return ws:terminate()

@@ -9,46 +9,52 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "bind/upgrade.h"
 
-enum { PEER_MAX = 96 };
+enum { TEXT_MAX = MW_ENDING_TEXT_MAX + 128, WHERE_SIZE = 320 };
 
-/* " from 192.0.2.1:51234" of a server's WebSocket, as upgrade.c packed it; "" of a client's, whose name is the address. */
-static const char *describe_peer(const struct mw_ws *ws, char *out)
+static void add(struct mw_log_field *fields, struct mw_log_record *record, const char *name, const char *text,
+                bool bare)
 {
-    lua_State *L = ws->runtime->lua;
-    int top = lua_gettop(L);
-    size_t len = 0;
-
-    out[0] = '\0';
-    lua_rawgeti(L, LUA_REGISTRYINDEX, ws->ref);
-    lua_getiuservalue(L, -1, MW_WS_ORIGIN);
-    const uint8_t *packed = lua_type(L, -1) == LUA_TSTRING ? (const uint8_t *)lua_tolstring(L, -1, &len) : NULL;
-    if (packed) {
-        const uint8_t *address = packed + 2 + (packed[0] | packed[1] << 8);
-        const uint8_t *port = address + 1 + address[0];
-        bool is_v6 = memchr(address + 1, ':', address[0]);
-        int number = port[0] | port[1] << 8;
-        char suffix[8] = "";
-        if (number)
-            snprintf(suffix, sizeof suffix, ":%d", number);
-        snprintf(out, PEER_MAX, is_v6 ? " from [%.*s]%s" : " from %.*s%s", (int)address[0], (const char *)address + 1,
-                 suffix);
-    }
-    lua_settop(L, top);
-    return out;
+    fields[record->field_count++] =
+        (struct mw_log_field){.name = name, .text = text, .len = strlen(text), .bare = bare};
 }
 
+/* One line; those of one rule are limited together. The name of a client's route is its address. */
 static void log_ending(const struct mw_ws *ws, const struct mw_ending *ending)
 {
-    char text[MW_ENDING_TEXT_MAX], peer[PEER_MAX];
-    enum mw_log_level level;
+    char text[MW_ENDING_TEXT_MAX], line[TEXT_MAX], where[WHERE_SIZE], id[32], port[16], queued[16];
+    struct mw_log_field fields[8];
+    struct mw_log_record record = {.where = where, .text = line, .fields = fields};
+    const char *by = mw_ending_by_peer(ending) ? "the peer" : "us";
+    bool is_client = !ws->route->hub;
+    struct mw_upgrade_origin origin = {.port = 0};
 
-    if (!mw_ending_is_logged(ending, &ws->route->settings, &level))
+    if (!mw_ending_is_logged(ending, &ws->route->settings, &record.level) || !mw_log_wants(record.level))
         return;
-    mw_log(level, "WebSocket %lld on %s%s: closed by %s, %s: %s; %u bytes queued, last bytes from it %.1f s ago",
-           (long long)ws->id, ws->route->name, describe_peer(ws, peer), mw_ending_by_peer(ending) ? "the peer" : "us",
-           mw_ending_name(ending->rule), mw_ending_text(ending, &ws->route->settings, text, sizeof text),
-           (unsigned)ending->queued, ending->received_ago / 1000.0);
+    bool has_peer = mw_upgrade_origin(ws, &origin);
+    snprintf(port, sizeof port, "%d", origin.port);
+    snprintf(id, sizeof id, "%lld", (long long)ws->id);
+    snprintf(queued, sizeof queued, "%u", (unsigned)ending->queued);
+    snprintf(where, sizeof where, "WebSocket %s %s %s%s%s%s%s", id, is_client ? "to" : "on", ws->route->name,
+             has_peer ? ", from " : "", origin.address, origin.port ? ":" : "", origin.port ? port : "");
+    snprintf(line, sizeof line, "closed by %s, %s: %s; %s bytes queued, last bytes from it %.1f s ago", by,
+             mw_ending_name(ending->rule), mw_ending_text(ending, &ws->route->settings, text, sizeof text), queued,
+             ending->received_ago / 1000.0);
+    record.len = strlen(line);
+    record.key = mw_log_key(mw_log_key(0, "ending"), mw_ending_name(ending->rule));
+    add(fields, &record, "kind", is_client ? "client" : "websocket", false);
+    add(fields, &record, "route", ws->route->name, false);
+    add(fields, &record, "id", id, true);
+    if (has_peer)
+        add(fields, &record, "remote_address", origin.address, false);
+    if (origin.port)
+        add(fields, &record, "remote_port", port, true);
+    if (origin.request_id[0])
+        add(fields, &record, "request_id", origin.request_id, false);
+    add(fields, &record, "rule", mw_ending_name(ending->rule), false);
+    add(fields, &record, "queued", queued, true);
+    mw_log_write(&record);
 }
 
 void mw_ws_forget_ending(struct mw_ws *ws)

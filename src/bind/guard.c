@@ -113,10 +113,18 @@ static void on_hook(lua_State *L, lua_Debug *where)
         remove_hook(guard, L);
         return;
     }
+    /* Whoever catches the error has until the thread's next look to clean up; the second time the hook stays, and raises
+     * again and again until the handler has ended. */
+    if (guard->runtime->interrupted != atomic_load(&guard->suspect))
+        remove_hook(guard, L);
     guard->runtime->interrupted = atomic_load(&guard->suspect);
-    /* The hook stays: a handler that catches the error gets it again, until it has ended. */
     luaL_error(L, "the handler was interrupted: it ran for longer than %f s (--handler-limit)",
                (lua_Number)guard->limits.limit_ms / 1000);
+}
+
+static void set_hook(lua_State *co)
+{
+    lua_sethook(co, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)
@@ -127,14 +135,18 @@ static void on_signal(int number, siginfo_t *info, void *context)
     (void)context;
     if (info->si_code != SI_QUEUE || info->si_pid != getpid() || !guard)
         return;
-    lua_State *co = guard->runtime->running->co;
+    const struct mw_running *running = guard->runtime->running;
+    lua_State *co = running->co;
     /* Zero: between two handlers. */
     uint64_t entry = atomic_load(&guard->runtime->entry);
     if (!entry || entry != atomic_load(&guard->suspect))
         return;
     if (lua_gethook(co) != on_hook)
         guard->saved = (struct saved_hook){co, lua_gethook(co), lua_gethookmask(co), lua_gethookcount(co)};
-    lua_sethook(co, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    set_hook(co);
+    /* It has caught the error once: now those that have resumed the innermost one shall get it too, and those they make. */
+    for (bool all = guard->runtime->interrupted == entry; all && running->outer; running = running->outer)
+        set_hook(running->co);
 }
 
 /* ---- the thread ---- */

@@ -118,7 +118,7 @@ static int replace_coroutine(lua_State *L)
 static void recover(lua_State *L, struct mw_task *task)
 {
     lua_resetthread(task->co);
-    if (lua_gethook(task->co)) {
+    if (task->runtime->cause == MW_FAILED_BY_TIME) {
         lua_pushcfunction(L, replace_coroutine);
         lua_pushlightuserdata(L, task);
         if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
@@ -144,8 +144,8 @@ static void fail(struct mw_task *task, int status, mw_task_done done, void *arg)
     int top = lua_gettop(L);
     const char *text = mw_failure_describe(L, task->co);
 
-    recover(L, task);
     runtime->cause = cause_of(runtime, status);
+    recover(L, task);
     if (done)
         done(arg, text);
     else
