@@ -25,13 +25,18 @@ struct mw_running {
     struct mw_running *outer;
 };
 
+/* Why the last handler that failed did so. */
+enum mw_failure_cause { MW_FAILED_BY_ERROR, MW_FAILED_BY_TIME, MW_FAILED_BY_MEMORY };
+
 struct mw_runtime {
     struct uv_loop_s *loop;
     struct mw_engine *engine;
-    struct lua_State *lua;            /* the main state: callbacks start from it */
-    struct mw_running main;           /* … as the outermost of those that run */
-    struct mw_running *running;       /* the innermost */
-    struct mw_guard *guard;           /* stops handlers that do not end; NULL: none */
+    struct lua_State *lua;      /* the main state: callbacks start from it */
+    struct mw_running main;     /* … as the outermost of those that run */
+    struct mw_running *running; /* the innermost */
+    struct mw_guard *guard;     /* stops handlers that do not end; NULL: none */
+    enum mw_failure_cause cause;
+    uint64_t interrupted;             /* the number of the last handler that was interrupted */
     uint64_t entries;                 /* handlers started so far */
     _Atomic uint64_t entry;           /* the number of the one that runs, for the guard's thread; 0: none */
     struct lua_State *gathering;      /* the one that handles the messages of a read, one after the other, */
@@ -47,8 +52,10 @@ struct mw_runtime {
     const char *binary_name; /* the latter as C sees it */
     bool script_over;        /* the main chunk has ended */
     bool failed;             /* an error that nobody handled: the exit code will be 1 */
+    bool in_error_hook;      /* what fails in there is logged, and not told to the hook again */
     bool stopping;           /* told to end: nothing new is accepted */
     bool run_stopped;        /* a script called uv.stop() */
+    bool timed;              /* how long handlers take is counted */
     bool muted;              /* the very end: scripts are not entered any more */
 
     /* Listening sockets from whoever started the process. */

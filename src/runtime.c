@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime.h"
 
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include "bind/core.h"
 #include "bind/coroutine.h"
 #include "bind/drain.h"
+#include "bind/failure.h"
 #include "bind/guard.h"
 #include "bind/luv.h"
 #include "bind/memory.h"
@@ -27,7 +29,7 @@
 #include "net/wire.h"
 #include "service.h"
 
-enum { PATH_SIZE = 4096, FINISH_MS = 5000 };
+enum { PATH_SIZE = 4096, FINISH_MS = 5000, HELD_MS = 5050 };
 
 struct process {
     struct mw_runtime runtime;
@@ -36,6 +38,7 @@ struct process {
     uv_loop_t loop;
     uv_signal_t sigint;
     uv_signal_t sigterm;
+    uv_timer_t held;   /* when the log tells what it held back */
     uv_timer_t finish; /* how long the very end waits for luv */
     bool finish_over;
     struct mw_drain drain;
@@ -138,7 +141,7 @@ static bool load_main(lua_State *L, const struct mw_runtime_options *options)
         lua_pushstring(L, options->argv[i]);
     if (status == LUA_OK)
         return true;
-    mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+    mw_failure_log(NULL, lua_tostring(L, -1));
     lua_pop(L, 1);
     return false;
 }
@@ -150,7 +153,7 @@ static void main_done(void *arg, const char *error)
     process->runtime.script_over = true;
     if (!error)
         return;
-    mw_log(MW_LOG_ERROR, "%s", error);
+    mw_failure_log(NULL, error);
     /* A script that fails while it sets things up must not serve half of them. */
     process->script_failed = process->runtime.failed = process->runtime.stopping = true;
     process->engine.stopped = true;
@@ -160,6 +163,9 @@ static void main_done(void *arg, const char *error)
 
 static void close_handles(struct process *process)
 {
+    mw_log_on_held(NULL, NULL);
+    if (!uv_is_closing((uv_handle_t *)&process->held))
+        uv_close((uv_handle_t *)&process->held, NULL);
     if (!uv_is_closing((uv_handle_t *)&process->sigint))
         uv_close((uv_handle_t *)&process->sigint, NULL);
     if (!uv_is_closing((uv_handle_t *)&process->sigterm))
@@ -178,8 +184,10 @@ static void on_signal(uv_signal_t *signal, int number)
 
     if (process->runtime.stopping && process->options->supervise)
         return;
-    if (process->runtime.stopping)
+    if (process->runtime.stopping) {
+        mw_log_tell(true);
         _exit(128 + number);
+    }
     mw_service_stopping(&process->service);
     mw_drain_begin(&process->drain, number == SIGINT ? "SIGINT" : "SIGTERM");
 }
@@ -195,7 +203,7 @@ static void terminate_sockets(struct mw_runtime *runtime)
 {
     for (struct mw_ws *ws = runtime->sockets; ws; ws = ws->next) {
         if (ws->connection)
-            mw_connection_terminate(ws->connection, MW_CLOSE_ABNORMAL, "the process ends");
+            mw_connection_terminate(ws->connection, MW_ENDING_SHUTDOWN, "the process ends");
         else if (ws->opening)
             mw_opening_cancel(ws->opening);
     }
@@ -225,7 +233,7 @@ static bool finish_luv(struct process *process)
 
 static void end_connections(struct process *process)
 {
-    mw_server_close_all(&process->runtime);
+    mw_server_close_all(&process->runtime, true);
     terminate_sockets(&process->runtime);
     mw_engine_end_turn(&process->engine);
     mw_socket_retire_all(&process->engine, true);
@@ -247,6 +255,7 @@ static int shut_down(struct process *process)
     if (runtime->lua) {
         if (!finish_luv(process)) {
             mw_log(MW_LOG_WARNING, "what the script started in the background does not end: left behind");
+            mw_log_tell(true);
             _exit(runtime->failed ? 1 : 0);
         }
         lua_close(runtime->lua);
@@ -280,10 +289,36 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The first descriptor that is opened takes the lowest free number: the log must not get into a client's connection because
+ * whoever started us had closed standard error. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void on_held_due(uv_timer_t *timer)
+{
+    if (mw_log_tell(false))
+        uv_timer_start(timer, on_held_due, HELD_MS, 0);
+}
+
+static void on_held(void *arg)
+{
+    uv_timer_start(arg, on_held_due, HELD_MS, 0);
+}
+
 static bool boot(struct process *process)
 {
     struct mw_runtime *runtime = &process->runtime;
 
+    fill_standard_descriptors();
+    mw_log_configure(process->options->log_level, process->options->log_json);
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     if (uv_loop_init(&process->loop) || mw_engine_init(&process->engine, &process->loop)) {
@@ -294,6 +329,7 @@ static bool boot(struct process *process)
     runtime->engine = &process->engine;
     uv_signal_init(&process->loop, &process->sigint);
     uv_signal_init(&process->loop, &process->sigterm);
+    uv_timer_init(&process->loop, &process->held);
     uv_timer_init(&process->loop, &process->finish);
     mw_drain_init(&process->drain, runtime, process->options->drain_ms);
     mw_service_init(&process->service, runtime, process->options);
@@ -306,6 +342,8 @@ static bool boot(struct process *process)
     uv_unref((uv_handle_t *)&process->sigterm);
     uv_unref((uv_handle_t *)&process->finish);
     mw_memory_init(&process->memory, runtime, process->options->memory_limit);
+    uv_unref((uv_handle_t *)&process->held);
+    mw_log_on_held(on_held, &process->held);
     lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->memory.allocator);
     if (!L) {
         mw_log(MW_LOG_ERROR, "not enough memory for Lua");
@@ -353,6 +391,19 @@ static void start_guard(struct process *process)
     process->runtime.guard = mw_guard_start(&process->runtime, &limits);
 }
 
+/* Before the script, whose ports it is not one of. */
+static bool start_metrics(lua_State *L, const char *address)
+{
+    bool ok = luaL_loadstring(L, "require('moonwire.metrics').start(...)") == LUA_OK;
+
+    lua_pushstring(L, address);
+    if (ok && lua_pcall(L, 1, 0, 0) == LUA_OK)
+        return true;
+    mw_log(MW_LOG_ERROR, "--metrics %s: %s", address, lua_tostring(L, -1));
+    lua_pop(L, 1);
+    return false;
+}
+
 int mw_runtime_run(const struct mw_runtime_options *options)
 {
     struct process *process = calloc(1, sizeof *process);
@@ -365,7 +416,7 @@ int mw_runtime_run(const struct mw_runtime_options *options)
         return 1;
     }
     struct mw_runtime *runtime = &process->runtime;
-    if (load_main(runtime->lua, options)) {
+    if ((!options->metrics || start_metrics(runtime->lua, options->metrics)) && load_main(runtime->lua, options)) {
         start_guard(process);
         mw_service_watch(&process->service);
         mw_task_spawn_main(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);

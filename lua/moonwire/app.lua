@@ -40,7 +40,7 @@ local function with_limits(schema)
   return schema
 end
 
-local APP_OPTIONS = with_limits { max_body = options.integer(0) }
+local APP_OPTIONS = with_limits { max_body = options.integer(0), error = options.func }
 local ROUTE_OPTIONS = { max_body = options.integer(0) }
 -- A string of digits will do: ports come from the command line and the environment.
 local PORT = options.integer(0, 65535)
@@ -82,7 +82,7 @@ local CLOSE_OPTIONS = {
 local App = { __name = "moonwire.App" }
 App.__index = App
 
----Make an application. Its options are limits that hold for all of its routes and ports.
+---Make an application. Its options are limits that hold for all of its routes and ports, and who hears of errors.
 ---@param app_options? table
 ---@return moonwire.App
 function M.new(app_options)
@@ -343,7 +343,7 @@ function App:close(close_options)
   end
   self.listeners = {}
   for _, ws in ipairs(self.hub:sockets()) do
-    ws:close(settings.code or 1001, settings.reason or "")
+    core.close(ws, "shutdown", settings.code or 1001, settings.reason or "")
   end
   for _, response in ipairs(streams) do
     core.task(response_module.abandon, response)
@@ -352,7 +352,7 @@ function App:close(close_options)
     return true
   end
   for _, ws in ipairs(self.hub:sockets()) do
-    ws:terminate()
+    core.close(ws, "shutdown", 1006, "the app was closed, and had no time left")
   end
   for _, response in ipairs(keys_of(self.responses)) do
     core.task(response_module.abandon, response)

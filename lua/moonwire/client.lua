@@ -7,6 +7,7 @@
 
 local clock = require "moonwire.clock"
 local core = require "moonwire.core"
+local failure = require "moonwire.failure"
 local heartbeat = require "moonwire.heartbeat"
 local inbox = require "moonwire.inbox"
 local options = require "moonwire.options"
@@ -57,9 +58,6 @@ for name, check in pairs(ws_module.SETTINGS) do
   CONNECT_OPTIONS[name] = check
 end
 
--- Ends a connection without being the script's own wish.
-local terminate = core.websocket_methods.terminate
-
 -- What is known about a client's WebSocket beside core's own account; weak, so that it goes with it.
 ---@type table<userdata, moonwire.client.State>
 local states = setmetatable({}, { __mode = "k" })
@@ -90,14 +88,16 @@ end
 
 -- Call a function of the script's in the middle of a rule, which has to go on whatever happens in there: a failure is
 -- logged and told, as C does it for handlers. Returns what the function returned.
-function State:call(ws, fn, ...)
-  local ok, result = xpcall(fn, debug.traceback, ...)
+function State:call(ws, event, fn, ...)
+  local ok, result = xpcall(fn, failure.traceback, ...)
   if ok then
     return result
   end
-  core.log("error", ("WebSocket %d on %s: %s"):format(ws.id, self.address, result))
+  core.fail(result, "client", self.name, event, ws.id)
   if self.handlers.error then
     core.task(self.handlers.error, ws, result, "handler")
+  else
+    failure.of_websocket(nil, ws, self.name, event, result)
   end
 end
 
@@ -109,14 +109,14 @@ function State:retry(ws, message, code)
     return false
   end
   self.attempts = self.attempts + 1
-  local delay = self:call(ws, delay_before, rule, self.attempts)
+  local delay = self:call(ws, "delay", delay_before, rule, self.attempts)
   if type(delay) ~= "number" or delay ~= delay then
     return false
   end
   delay = math.min(math.max(delay, 0), DELAY_MAX)
   local due = clock.now() + delay
   if self.handlers.reconnecting and not self.closed_by_hand then
-    self:call(ws, self.handlers.reconnecting, ws, self.attempts, delay, message, code)
+    self:call(ws, "reconnecting", self.handlers.reconnecting, ws, self.attempts, delay, message, code)
   end
   if self.closed_by_hand then
     self:finish(ws, nil, CLOSED_BY_HAND, "cancelled")
@@ -131,7 +131,7 @@ end
 
 -- Make the next attempt, with the address that is the right one by now. `message` and `code` are why it is necessary.
 function State:attempt(ws, message, code)
-  local target = self:call(ws, self.next_target)
+  local target = self:call(ws, "address", self.next_target)
   if not target then
     self:finish(ws, nil, NO_ADDRESS, "cancelled")
   elseif is_ending then
@@ -185,7 +185,7 @@ function State:finish(ws, ...)
   if self.outbox then
     self.outbox:drain(function(data, kind)
       if self.handlers.dropped then
-        self:call(ws, self.handlers.dropped, ws, data, kind or "text")
+        self:call(ws, "dropped", self.handlers.dropped, ws, data, kind or "text")
       end
       return true
     end)
@@ -203,7 +203,7 @@ local function handlers_of(state)
   local script = state.handlers
   return {
     open = function(ws)
-      state.attempts, state.gave_up = 0, nil
+      state.attempts = 0
       if state.heartbeat then
         state.heartbeat:start()
       end
@@ -252,11 +252,8 @@ local function handlers_of(state)
         state.heartbeat:stop()
       end
       state.is_busy = false
-      if state.gave_up then
-        reason = "no answer to the heartbeat in time"
-      end
       if script.close then
-        state:call(ws, script.close, ws, code, reason)
+        state:call(ws, "close", script.close, ws, code, reason)
       end
       if state:retry(ws, reason, "closed") then
         return
@@ -272,9 +269,11 @@ local function handlers_of(state)
         state:finish(ws, nil, message, code)
       end
     end,
-    error = function(ws, traceback)
+    error = function(ws, traceback, event)
       if script.error then
         script.error(ws, traceback, "handler")
+      else
+        failure.of_websocket(nil, ws, state.name, event, traceback)
       end
     end,
   }
@@ -332,8 +331,13 @@ local function with_defaults(rule, defaults)
   return full
 end
 
-local function core_behaviour(settings, handlers, address)
-  local behaviour = { name = address:sub(1, 60) }
+-- An address for the log, without what may be secret in it: user and query.
+local function shown(target)
+  return (target.tls and "wss://" or "ws://") .. target.host_header .. target.target:match "^[^?]*"
+end
+
+local function core_behaviour(settings, handlers, shown_name)
+  local behaviour = { name = shown_name }
   for name in pairs(ws_module.SETTINGS) do
     behaviour[name] = settings[name]
   end
@@ -366,14 +370,13 @@ local function peer_of(state, ws)
       ws:ping()
     end,
     call = function(fn, ...)
-      return state:call(ws, fn, ...)
+      return state:call(ws, "heartbeat", fn, ...)
     end,
     is_busy = function()
       return state.is_busy
     end,
     lost = function()
-      state.gave_up = true
-      terminate(ws)
+      core.close(ws, "heartbeat_timeout", 1006, "no answer to the heartbeat in time")
     end,
   }
 end
@@ -397,11 +400,11 @@ function M.connect(address, connect_options)
   end
   local target = target_module.of(settings, address, 2)
   local state = setmetatable({
-    address = address,
+    name = shown(target),
     handlers = settings,
     reconnect = with_defaults(settings.reconnect, RECONNECT),
     attempts = 0,
-    inbox = inbox.new(address),
+    inbox = inbox.new(shown(target)),
     outbox = settings.queue and outbox.new(settings.queue),
   }, State)
   function state.next_target()
@@ -411,7 +414,7 @@ function M.connect(address, connect_options)
     end
     return target
   end
-  state.route = core.route(core_behaviour(settings, handlers_of(state), address))
+  state.route = core.route(core_behaviour(settings, handlers_of(state), state.name))
   local ws = core.connect(target, state.route)
   state.heartbeat = settings.heartbeat and heartbeat.new(settings.heartbeat, peer_of(state, ws))
   states[ws] = state

@@ -2,7 +2,7 @@
 -- Borrows the app's routes, middleware and mounts; owns nothing between requests. Every request runs in its own task.
 -- SPDX-License-Identifier: MIT
 
-local core = require "moonwire.core"
+local failure = require "moonwire.failure"
 local request_module = require "moonwire.request"
 local response_module = require "moonwire.response"
 local router = require "moonwire.router"
@@ -79,12 +79,10 @@ local function run_from(context, index)
   end)
 end
 
-local function with_traceback(message)
-  return debug.traceback(tostring(message), 2)
-end
-
-local function label_of(context)
-  return context.route and context.route.label or context.req.method .. " " .. context.req.path:gsub("%c", "?")
+-- Log what went wrong with a request, and tell whoever wants to hear of it. The path without the query, which may hold secrets.
+local function fail(context, text)
+  local req, route = context.req, context.route
+  failure.of_request(context.app, req, "http", route and route.pattern, req.method, text)
 end
 
 -- After everybody had a turn: what is still open is closed, unless somebody said it should stay open.
@@ -99,7 +97,7 @@ local function settle(context)
   elseif res.missing_file then
     response_module.answer(res, 404)
   else
-    core.log("error", label_of(context) .. ": the handler returned without a response (res:defer() keeps it open)")
+    fail(context, "the handler returned without a response (res:defer() keeps it open)")
     response_module.answer(res, 500)
   end
 end
@@ -137,9 +135,9 @@ local function respond(context, exchange)
   if not read_body(context, exchange) then
     return
   end
-  local ok, trace = xpcall(run_from, with_traceback, context, 1)
+  local ok, trace = xpcall(run_from, failure.traceback, context, 1)
   if not ok then
-    core.log("error", label_of(context) .. ": " .. trace)
+    fail(context, trace)
     response_module.answer(res, 500)
   else
     settle(context)

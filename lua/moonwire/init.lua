@@ -4,6 +4,7 @@
 
 local app = require "moonwire.app"
 local core = require "moonwire.core"
+local failure = require "moonwire.failure"
 local fetch = require "moonwire.fetch"
 local json = require "moonwire.json"
 local options = require "moonwire.options"
@@ -20,6 +21,7 @@ local moonwire = {
   spawn = time.spawn,
   after = time.after,
   every = time.every,
+  on_error = failure.on_error,
   reject = upgrade.reject,
   json = json,
 
@@ -49,9 +51,13 @@ end
 ---Write a line to the program's log, on standard error.
 ---@param level "error"|"warning"|"info"
 ---@param text string
-function moonwire.log(level, text)
+---@param fields? table<string, string|number|boolean>
+function moonwire.log(level, text, fields)
   options.argument(LEVEL, level, 1, "log")
-  core.log(level, tostring(text))
+  if fields ~= nil and type(fields) ~= "table" then
+    error(("bad argument #3 to 'log' (table expected, got %s)"):format(type(fields)), 2)
+  end
+  core.log(level, tostring(text), fields, 2)
 end
 
 return moonwire

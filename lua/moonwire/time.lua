@@ -61,7 +61,7 @@ function M.after(seconds, fn)
   local timer = setmetatable({}, Timer)
   timer.stop = clock.start(seconds, false, function()
     timer:cancel()
-    core.task(fn)
+    core.timer(fn)
   end)
   return timer
 end
@@ -90,7 +90,7 @@ function M.every(seconds, fn)
   local timer = setmetatable({ busy = false }, Timer)
   timer.stop = clock.start(seconds, true, function()
     if not timer.busy then
-      core.task(tick, timer, fn)
+      core.timer(tick, timer, fn)
     end
   end)
   return timer

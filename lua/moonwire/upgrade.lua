@@ -4,6 +4,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "moonwire.core"
+local failure = require "moonwire.failure"
 local headers = require "moonwire.headers"
 local options = require "moonwire.options"
 local origins = require "moonwire.origins"
@@ -57,6 +58,9 @@ function M.compile(app, pattern, given, level)
     behaviour[name] = nil
   end
   behaviour.hub, behaviour.name = app.hub, pattern
+  behaviour.error = behaviour.error or function(ws, text, event)
+    failure.of_websocket(app, ws, pattern, event, text)
+  end
   value.core_route = core.route(behaviour)
   return value
 end
@@ -115,10 +119,6 @@ local function decide(value, req)
   return data, protocol, checked
 end
 
-local function with_traceback(message)
-  return debug.traceback(tostring(message), 2)
-end
-
 ---The short way, which most connections take: the target is a route's own pattern, the script isn't asked, and nothing is
 ---wrong, so that nobody needs to know more of the request.
 ---@param app table
@@ -164,9 +164,9 @@ function M.serve(app, exchange, req, res)
     origins.tell_refused(value.told, route.label, value.origins, req.headers)
     return refuse(res, 403, "pages of this origin may not connect; the server's log says what would allow them\n")
   end
-  local fine, data, protocol, extra_headers = xpcall(decide, with_traceback, value, req)
+  local fine, data, protocol, extra_headers = xpcall(decide, failure.traceback, value, req)
   if not fine then
-    core.log("error", route.label .. ": upgrade: " .. data)
+    failure.of_request(app, req, "upgrade", route.pattern, nil, data)
     return refuse(res, 500)
   elseif getmetatable(data) == Rejection then
     return refuse(res, data.status, data.text, data.headers)

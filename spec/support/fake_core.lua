@@ -46,8 +46,30 @@ function M.install()
   function core.log(level, text)
     core.logged[#core.logged + 1] = level .. ": " .. text
   end
+  -- As a line of the log for people; the peer is left out.
+  function core.fail(text, kind, route, event, id, _, _, _, path)
+    local where = kind == "http" and event .. " " .. (route or path)
+      or (id and "WebSocket " .. id or kind) .. (route and " on " .. route or "") .. (event and ", " .. event or "")
+    core.log("error", where .. ": " .. text)
+  end
+  function core.on_error(fn)
+    core.error_hook = fn
+  end
+  function core.traceback(message)
+    return debug.traceback(tostring(message), 2)
+  end
+  core.timer = core.task
   function core.on_exit(fn)
     core.exit_handlers[#core.exit_handlers + 1] = fn
+  end
+  function core.count_error()
+    core.errors = (core.errors or 0) + 1
+  end
+  function core.close(ws, _, code, reason)
+    if code == 1006 then
+      return ws:terminate()
+    end
+    ws:close(code, reason)
   end
   function core.route(behaviour)
     core.routes[#core.routes + 1] = behaviour

@@ -118,12 +118,20 @@ end
 
 -- One app that is asked for everything: HTTP, a file, both sides of a WebSocket.
 local function look_at_connections()
-  local app = moonwire.app {}
-  local server_side
+  local app = moonwire.app {
+    error = function(_, context)
+      found_object("moonwire.ErrorContext", context)
+    end,
+  }
+  local server_side, is_answered
   app:ws("/ws/:room", {
     protocols = { "a" },
     upgrade = function()
       return {}, nil, { ["X-A"] = "b" }
+    end,
+    ping_interval = 0.001,
+    pong = function()
+      is_answered = true
     end,
     open = function(ws)
       server_side = ws
@@ -141,10 +149,17 @@ local function look_at_connections()
     res:finish()
     found_object("moonwire.Response", res)
   end)
+  app:use("/failing", function()
+    error "as planned"
+  end)
   app:static("/files", M.ROOT, {})
   local listener = assert(app:listen { host = "127.0.0.1", port = 0 })
   local authority = "127.0.0.1:" .. listener:address().port
   found_object("moonwire.FetchResponse", assert(moonwire.fetch("http://" .. authority .. "/page?a=b", {})))
+  local fail = core.fail -- that one error is nobody's to read
+  core.fail = nothing
+  assert(moonwire.fetch("http://" .. authority .. "/failing"))
+  core.fail = fail
   local ws = assert(moonwire.connect("ws://" .. authority .. "/ws/a", { protocols = { "a" } }))
   found_object("moonwire.App", app)
   -- Made when somebody looks at them.
@@ -156,7 +171,14 @@ local function look_at_connections()
       found("moonwire.WebSocket", { [name] = side[name] })
     end
   end
+  -- All that can be told of an ending: it was pinged, it was being closed, and then it broke.
+  repeat
+    moonwire.sleep(0.001)
+  until is_answered
+  server_side:close()
+  ws:terminate()
   app:close {}
+  found("moonwire.Ending", server_side.ending)
 end
 
 -- Core's own: an exchange, and the answer to a request.

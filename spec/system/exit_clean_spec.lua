@@ -426,7 +426,7 @@ local function run(case, ending)
   end
   local stderr = program.expect_clean_end(child, ending == "error" and 1 or 0)
   if ending == "error" then
-    stderr = stderr:gsub("moonwire: error: [^\n]*as ordered\n", ""):gsub("stack traceback:\n\t[^\n]*\n\t[^\n]*\n", "")
+    stderr = stderr:gsub("moonwire: error: [^\n]*as ordered\n", ""):gsub("  stack traceback:\n\t[^\n]*\n\t[^\n]*\n", "")
   end
   assert.equal("", stderr)
   assert.is_nil(uv.fs_stat(path)) -- a Unix socket goes too

@@ -77,7 +77,8 @@ describe("an error in", function()
           assert.same({ 1011, true }, { closed.code, closed.bad })
         end
         local log = finish(child, good)
-        assert.truthy(log:find "^moonwire: error: WebSocket %d+ on /: [^\n]+%.lua:12: as planned\nstack traceback:\n")
+        assert.truthy(log:find "^moonwire: error: WebSocket %d+ on /, " .. event .. ", from 127%.0%.0%.1:%d+: "
+          .. "[^\n]+%.lua:12: as planned\n  stack traceback:\n")
         assert.equal(nil, log:find("as planned.*as planned"))
         assert.equal(0, child:count "error")
       end)
@@ -98,7 +99,7 @@ describe("an error in", function()
     assert.equal(1011, child:expect("close").code)
     bad:close()
     local log = finish(child, good)
-    assert.truthy(log:find "first\n.*second\n")
+    assert.truthy(log:find "on /, message, [^\n]*first\n.*on /, error, [^\n]*second\n")
   end)
 
   it("a message comes behind what was sent before it, and before what was received after it", function()
@@ -145,7 +146,7 @@ describe("an error in", function()
       assert.equal(expected, status)
       assert.equal(nil, body:find("as planned", 1, true)) -- which is nobody's business
       bad:close()
-      assert.truthy(finish(child, good):find "%.lua:%d: as planned\nstack traceback:\n")
+      assert.truthy(finish(child, good):find "%.lua:%d: as planned\n  stack traceback:\n")
     end)
   end
 end)

@@ -133,7 +133,7 @@ describe("an error in the main chunk", function()
     { "an object whose text fails", "error(setmetatable({}, { __tostring = function() error 'x' end }))", "error:" },
     { "an object whose text is none", "error(setmetatable({}, { __tostring = function() return 1 end }))", "error:" },
     { "a stack overflow", "local function f() return 1 + f() end f()", "stack overflow" },
-    { "a long string", "error(('x'):rep(100000) .. 'end')", "xend" },
+    { "a long string", "error(('x'):rep(100000) .. 'end')", "xxx…\n" },
   } do
     it("may be " .. case[1], function()
       local result = program.run_script(case[2])
@@ -152,7 +152,7 @@ describe("an error in the main chunk", function()
       error "too late"
     ]]
     local stderr = program.expect_clean_end(child, 1)
-    assert.truthy(stderr:find ":5: too late\nstack traceback:")
+    assert.truthy(stderr:find ":5: too late\n  stack traceback:")
   end)
 end)
 
@@ -178,7 +178,7 @@ describe("an error outside of the main chunk", function()
         tell "to the end"
       ]])
       local stderr = program.expect_clean_end(child, 1)
-      assert.truthy(stderr:find "%.lua:1: oops\nstack traceback:\n")
+      assert.truthy(stderr:find "%.lua:1: oops\n  stack traceback:\n")
       assert.truthy(stderr:find("%.lua:1: in .-'fail'") or stderr:find "%.lua:1: in function <")
       assert.same({ 1, 1 }, { child:count "went on", child:count "to the end" })
     end)
@@ -268,7 +268,7 @@ describe("the prompt on piped input", function()
   it("tells errors and goes on", function()
     local result = program.run({}, { stdin = "error 'oops'\nlocal =\n'after'\n" })
     assert.same({ 0, "after" }, { result.code, result.stdout })
-    assert.truthy(result.stderr:find "stdin:1: oops\nstack traceback:")
+    assert.truthy(result.stderr:find "stdin:1: oops\n  stack traceback:")
     assert.truthy(result.stderr:find("<name> expected near", 1, true))
   end)
 

@@ -196,6 +196,8 @@ describe("app:ws", function()
       write_timeout = 2, high_water = 1, max_backpressure = 2, pong_timeout = 3,
     })
     local behaviour = core.routes[1]
+    assert.equal("function", type(behaviour.error)) -- which finds somebody who wants to hear of it
+    behaviour.error = nil
     assert.same({
       hub = app.hub, name = "/x", max_payload = 10, idle_timeout = 0, ping_interval = 5,
       slow = "latest", compress = { level = 3 },
@@ -286,7 +288,7 @@ describe("an upgrade", function()
       assert.equal(500, exchange:response().status)
       assert.is_nil(exchange.accepted)
       assert.is_false(exchange.kept_alive)
-      assert.matches("websocket /x: upgrade: .*" .. case[2], core.logged[1])
+      assert.matches("upgrade on /x: .*" .. case[2], core.logged[1])
     end)
   end
 

@@ -5,10 +5,13 @@
 #include <lauxlib.h>
 #include <uv.h>
 
-#include "base/log.h"
 #include "bind/client.h"
+#include "bind/ending.h"
 #include "bind/exchange.h"
+#include "bind/failure.h"
 #include "bind/load.h"
+#include "bind/log.h"
+#include "bind/metrics.h"
 #include "bind/route.h"
 #include "bind/server.h"
 #include "bind/tls.h"
@@ -23,15 +26,6 @@ static int core_now(lua_State *L)
 {
     lua_pushnumber(L, (lua_Number)uv_hrtime() / 1e9);
     return 1;
-}
-
-static int core_log(lua_State *L)
-{
-    static const char *const levels[] = {"error", "warning", "info", NULL};
-    enum mw_log_level level = (enum mw_log_level)luaL_checkoption(L, 1, NULL, levels);
-
-    mw_log(level, "%s", luaL_checkstring(L, 2));
-    return 0;
 }
 
 /* ---- the end of the process ---- */
@@ -72,10 +66,8 @@ static void stop_handler_done(void *arg, const char *error)
     struct mw_runtime *runtime = arg;
 
     runtime->stop_handlers--;
-    if (!error)
-        return;
-    mw_log(MW_LOG_ERROR, "%s", error);
-    runtime->failed = true;
+    if (error)
+        mw_failure_of_task(runtime, "on_stop", error);
 }
 
 void mw_core_run_stop_handlers(struct mw_runtime *runtime)
@@ -104,7 +96,7 @@ static int core_count(lua_State *L)
     lua_Integer listeners = 0;
 
     for (const struct mw_server *server = runtime->servers; server; server = server->next)
-        listeners += server->listener != NULL;
+        listeners += server->listener != NULL && !server->background;
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, listeners);
     lua_setfield(L, -2, "listeners");
@@ -119,17 +111,24 @@ int mw_core_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"now", core_now},
-        {"log", core_log},
+        {"log", mw_log_lua},
         {"on_exit", core_on_exit},
         {"on_stop", core_on_stop},
         {"count", core_count},
+        {"fail", mw_failure_lua_log},
+        {"on_error", mw_failure_lua_on_error},
+        {"traceback", mw_failure_lua_traceback},
+        {"metrics", mw_metrics_lua_read},
+        {"time_handlers", mw_metrics_lua_time},
         {"task", mw_task_lua_spawn},
+        {"timer", mw_task_lua_timer},
         {"resume", mw_task_lua_resume},
         {"listen", mw_server_listen},
         {"route", mw_route_new},
         {"route_update", mw_route_update},
         {"topics", mw_hub_new},
         {"on_restore", mw_ws_on_restore},
+        {"close", mw_ws_lua_close},
         {"parse_head", mw_headers_parse},
         {"parse_certificate", mw_tls_parse_certificate},
         {"connect", mw_client_connect},
@@ -147,6 +146,8 @@ int mw_core_open(lua_State *L)
     luaL_newlib(L, functions);
     lua_pushliteral(L, MW_VERSION);
     lua_setfield(L, -2, "version");
+    mw_ws_push_rules(L);
+    lua_setfield(L, -2, "ending_rules");
     /* Lua modules add methods such as send_json here. */
     luaL_getmetatable(L, "moonwire.ws");
     lua_getfield(L, -1, "methods");

@@ -44,7 +44,7 @@ static int raise(lua_State *L, lua_State *co)
 
     lua_settop(L, 0);
     if (is_failed && status != LUA_ERRMEM) {
-        mw_traceback_push(L, co);
+        mw_traceback_push(L, co, 0);
         status = lua_resetthread(co);
     } else {
         if (is_failed)

@@ -110,7 +110,7 @@ static void cancel_openings(struct mw_runtime *runtime)
 
 static void close_one(const struct mw_ws *ws)
 {
-    mw_connection_close(ws->connection, MW_CLOSE_GOING_AWAY, REASON, sizeof REASON - 1);
+    mw_connection_close(ws->connection, MW_ENDING_SHUTDOWN, MW_CLOSE_GOING_AWAY, REASON, sizeof REASON - 1);
 }
 
 /* What we are a client of goes last: those who came to us may need it to finish. */
@@ -154,7 +154,7 @@ void mw_drain_begin(struct mw_drain *drain, const char *signal)
     drain->signal = signal;
     drain->begun_ms = uv_now(runtime->loop);
     runtime->stopping = true;
-    mw_server_close_all(runtime);
+    mw_server_close_all(runtime, false);
     mw_core_run_stop_handlers(runtime);
     drain->something = connections || runtime->stop_handlers;
     if (signal && drain->something)

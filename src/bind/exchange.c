@@ -88,7 +88,7 @@ static int enter_request(lua_State *L)
 static void on_request(void *owner, struct mw_http_exchange *exchange)
 {
     struct mw_server *server = owner;
-    mw_task_call(server->runtime, enter_request, exchange, NULL, NULL);
+    mw_task_call(server->runtime, enter_request, exchange, NULL, "request");
 }
 
 static int push_body(lua_State *co, void *arg)
@@ -168,7 +168,7 @@ static void on_abort(struct mw_http_exchange *exchange, bool gone)
     bool watched = box->abort_ref != LUA_NOREF;
 
     if (watched)
-        mw_task_call(box->server->runtime, enter_abort, box, NULL, NULL);
+        mw_task_call(box->server->runtime, enter_abort, box, NULL, "abort handler");
     /* If the handler finished it, the box may be collected by now; the exchange lasts until the end of the turn. */
     if (!exchange->user)
         return;

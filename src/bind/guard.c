@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -79,11 +80,21 @@ static void tell(struct mw_guard *guard)
     struct mw_runtime *runtime = guard->runtime;
     double seconds = atomic_load(&guard->elapsed_ms) / 1000.0;
     int top = lua_gettop(runtime->lua);
+    char *text;
 
     atomic_store(&guard->told, atomic_load(&guard->suspect));
-    mw_log(MW_LOG_WARNING, "a handler has held everybody up for %.2f s; it stands here: %s", seconds,
-           mw_traceback_of_running(runtime));
+    int len = asprintf(&text, "a handler has held everybody up for %.2f s; it stands here:\n%s", seconds,
+                       mw_traceback_of_running(runtime));
     lua_settop(runtime->lua, top);
+    if (len < 0)
+        return;
+    mw_log_write(&(struct mw_log_record){.level = MW_LOG_WARNING,
+                                         .where = "",
+                                         .text = text,
+                                         .len = (size_t)len,
+                                         .key = mw_log_key(0, "handler time"),
+                                         .lines = true});
+    free(text);
 }
 
 /* Before the next instruction of the coroutine that runs, or of the one that came to run in its place. */
@@ -102,6 +113,7 @@ static void on_hook(lua_State *L, lua_Debug *where)
         remove_hook(guard, L);
         return;
     }
+    guard->runtime->interrupted = atomic_load(&guard->suspect);
     /* The hook stays: a handler that catches the error gets it again, until it has ended. */
     luaL_error(L, "the handler was interrupted: it ran for longer than %f s (--handler-limit)",
                (lua_Number)guard->limits.limit_ms / 1000);

@@ -15,7 +15,7 @@ static int run_callback(lua_State *L, int nargs, int nresults, int flags)
 {
     (void)flags;
     if (nresults == 0) {
-        mw_task_spawn(L, nargs, NULL, NULL);
+        mw_task_spawn(L, nargs, NULL, "luv callback");
         return 0;
     }
     int status = lua_pcall(L, nargs, nresults, 0);

@@ -15,6 +15,11 @@ static const char ROUTE[] = "moonwire.route";
 static const char *const event_names[MW_WS_EVENTS] = {"open",  "message", "drain",  "dropped", "pong",
                                                       "close", "error",   "failed", "unsent"};
 
+const char *mw_ws_event_name(enum mw_ws_event event)
+{
+    return event_names[event];
+}
+
 static void read_deflate(lua_State *L, int table, struct mw_deflate_options *options)
 {
     mw_deflate_options_default(options);

@@ -28,8 +28,11 @@ struct mw_route {
     struct mw_connection_settings settings;
     int handlers[MW_WS_EVENTS]; /* registry references; LUA_NOREF: none */
     struct mw_hub_box *hub;     /* kept alive by the route's user value; NULL: topics can't be used */
-    char name[64];              /* for the log */
+    char name[128];             /* for the log: the pattern, or a client's address */
 };
+
+/* As scripts call it. */
+const char *mw_ws_event_name(enum mw_ws_event event);
 
 /* core.route(behaviour) and core.route_update(route, behaviour) */
 int mw_route_new(lua_State *L);

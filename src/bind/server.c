@@ -14,6 +14,8 @@
 
 static const char LISTENER[] = "moonwire.listener";
 
+enum { BACKGROUND_CONNECTIONS_MAX = 32 };
+
 static void unanchor_if_done(struct mw_server *server)
 {
     if (server->listener || server->exchanges || !server->link)
@@ -47,13 +49,14 @@ void mw_server_close(struct mw_server *server)
     unanchor_if_done(server);
 }
 
-void mw_server_close_all(struct mw_runtime *runtime)
+void mw_server_close_all(struct mw_runtime *runtime, bool background_too)
 {
     struct mw_server *next;
 
     for (struct mw_server *server = runtime->servers; server; server = next) {
         next = server->next;
-        mw_server_close(server);
+        if (background_too || !server->background)
+            mw_server_close(server);
     }
 }
 
@@ -77,6 +80,10 @@ static void on_accepted(void *owner, int fd, struct mw_admission *admission)
     struct mw_server *server = owner;
     struct mw_engine *engine = server->runtime->engine;
 
+    if (server->background && server->exchanges >= BACKGROUND_CONNECTIONS_MAX) {
+        close(fd);
+        return;
+    }
     if (server->vhost) {
         mw_wire_accept(server->vhost, fd, admission, serve, server);
         return;
@@ -128,6 +135,7 @@ static void read_listener(lua_State *L, struct mw_listener_options *options)
     /* Where addresses don't count, behind a proxy on another machine, they don't count here either. */
     options->admission.connects_per_address =
         (size_t)mw_option_integer(L, 1, "max_connects_per_address", options->admission.per_address ? 256 : 0);
+    options->background = mw_option_boolean(L, 1, "background", false);
 }
 
 static int refused(lua_State *L, const char *message, const char *code)
@@ -162,6 +170,7 @@ int mw_server_listen(lua_State *L)
     read_http(L, &server->http);
     read_listener(L, &options);
     options.owner = server;
+    server->background = server->http.uncounted = options.background;
     if (!mw_tls_listen(L, 1, server, why, sizeof why))
         return refused(L, why, "tls");
     server->listener = mw_listener_open(runtime->engine, &options, why, sizeof why, &error);

@@ -19,6 +19,7 @@ struct mw_server {
     struct mw_server *next; /* runtime->servers */
     struct mw_server **link;
     size_t exchanges; /* connections in HTTP */
+    bool background;  /* not the script's: looks after the process, and stays until its very end */
     int handler_ref;
     int self_ref;
 };
@@ -27,7 +28,8 @@ void mw_server_open(lua_State *L);
 /* core.listen(options, handler) */
 int mw_server_listen(lua_State *L);
 void mw_server_close(struct mw_server *server);
-void mw_server_close_all(struct mw_runtime *runtime);
+/* Those who look after the process (`background`) want to know how it ends. */
+void mw_server_close_all(struct mw_runtime *runtime, bool background_too);
 /* An HTTP connection of this server is gone. */
 void mw_server_forget(struct mw_server *server);
 extern const struct mw_http_events mw_exchange_events;

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "bind/failure.h"
 #include "bind/guard.h"
-#include "bind/traceback.h"
+#include "net/engine.h"
 
 static struct mw_task *task_of(lua_State *L)
 {
@@ -129,19 +130,26 @@ static void recover(lua_State *L, struct mw_task *task)
     release(task);
 }
 
-static void fail(struct mw_task *task, mw_task_done done, void *arg)
+static enum mw_failure_cause cause_of(const struct mw_runtime *runtime, int status)
 {
-    lua_State *L = task->runtime->lua;
+    if (status == LUA_ERRMEM)
+        return MW_FAILED_BY_MEMORY;
+    return runtime->interrupted && runtime->interrupted == runtime->entries ? MW_FAILED_BY_TIME : MW_FAILED_BY_ERROR;
+}
+
+static void fail(struct mw_task *task, int status, mw_task_done done, void *arg)
+{
+    struct mw_runtime *runtime = task->runtime;
+    lua_State *L = runtime->lua;
     int top = lua_gettop(L);
-    const char *text = mw_traceback_of_failed(L, task->co);
+    const char *text = mw_failure_describe(L, task->co);
 
     recover(L, task);
-    if (done) {
+    runtime->cause = cause_of(runtime, status);
+    if (done)
         done(arg, text);
-    } else {
-        mw_log(MW_LOG_ERROR, "%s", text);
-        mw_runtime_of(L)->failed = true;
-    }
+    else
+        mw_failure_of_task(runtime, arg, text);
     lua_settop(L, top);
 }
 
@@ -159,10 +167,13 @@ int mw_task_resume(struct mw_runtime *runtime, lua_State *from, lua_State *co, i
  * another for ever shall get an error, not overflow the stack. */
 static int enter(struct mw_runtime *runtime, lua_State *co, int nargs, int *results, bool is_guarded)
 {
+    uint64_t began = runtime->timed && !runtime->running->outer ? uv_hrtime() : 0;
     uint64_t before = mw_guard_enter(runtime, is_guarded);
     int status = mw_task_resume(runtime, runtime->running->co, co, nargs, results);
 
     mw_guard_leave(runtime, before);
+    if (began)
+        mw_counters_handled(&runtime->engine->counters, uv_hrtime() - began);
     return status;
 }
 
@@ -181,7 +192,7 @@ static void run(struct mw_task *task, int nargs)
     mw_task_done done = task->done;
     void *arg = task->arg;
     if (status != LUA_OK) {
-        fail(task, done, arg);
+        fail(task, status, done, arg);
         return;
     }
     release(task);
@@ -297,9 +308,8 @@ static void resume(lua_State *co, int nargs)
         lua_pop(co, results);
         return;
     }
-    mw_log(MW_LOG_ERROR, "%s", mw_traceback_of_failed(runtime->lua, co));
+    mw_failure_of_task(runtime, "coroutine", mw_failure_describe(runtime->lua, co));
     lua_pop(runtime->lua, 1);
-    runtime->failed = true;
 }
 
 void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg)
@@ -334,5 +344,12 @@ int mw_task_lua_spawn(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     mw_task_spawn(L, lua_gettop(L) - 1, NULL, NULL);
+    return 0;
+}
+
+int mw_task_lua_timer(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    mw_task_spawn(L, lua_gettop(L) - 1, NULL, "timer");
     return 0;
 }

@@ -15,7 +15,7 @@ typedef void (*mw_task_done)(void *arg, const char *error);
 struct mw_task {
     struct mw_runtime *runtime;
     lua_State *co;
-    mw_task_done done; /* NULL: errors are logged and make the exit code 1 */
+    mw_task_done done; /* NULL: errors are told by mw_failure_of_task; `arg` is the kind, a string, or NULL */
     void *arg;
     struct mw_task *next;
     int ref;
@@ -56,7 +56,8 @@ void mw_waiter_set(struct mw_waiter *waiter, lua_State *L);
 void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg);
 /* core.resume(co, …) */
 int mw_task_lua_resume(lua_State *L);
-/* core.task(fn, …) */
+/* core.task(fn, …), and the same for timers */
 int mw_task_lua_spawn(lua_State *L);
+int mw_task_lua_timer(lua_State *L);
 
 #endif

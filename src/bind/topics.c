@@ -199,6 +199,7 @@ int mw_hub_publish_arguments(lua_State *L, struct mw_hub_box *box, int index, co
     const char *data = luaL_checklstring(L, index + 1, &len);
     bool text = mw_kind_check(L, index + 2, data, len);
 
+    box->engine->counters.publications++;
     lua_pushinteger(L, (lua_Integer)mw_hub_publish(box, topic, topic_len, data, len, text, except));
     return 1;
 }

@@ -21,24 +21,24 @@ static void push_kept(lua_State *L, int index)
 }
 
 /* Replaces the text on top, nil for none, by itself and the stack of `co`. */
-static void append_stack(lua_State *L, lua_State *co)
+static void append_stack(lua_State *L, lua_State *co, int level)
 {
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
-        luaL_traceback(L, co, NULL, 0);
+        luaL_traceback(L, co, NULL, level);
         return;
     }
     lua_pushliteral(L, "\nresumed by:\n");
-    luaL_traceback(L, co, NULL, 0);
+    luaL_traceback(L, co, NULL, level);
     lua_concat(L, 3);
 }
 
-void mw_traceback_push(lua_State *L, lua_State *co)
+void mw_traceback_push(lua_State *L, lua_State *co, int level)
 {
     lua_pushvalue(co, -1);
     lua_xmove(co, L, 1);
     push_kept(L, lua_gettop(L));
-    append_stack(L, co);
+    append_stack(L, co, level);
     lua_remove(L, -2);
 }
 
@@ -59,56 +59,23 @@ void mw_traceback_keep(lua_State *L, int text)
     lua_remove(L, text);
 }
 
-/* Pushes the text of the error value on top. */
-static void push_message(lua_State *L)
-{
-    if (lua_tostring(L, -1))
-        lua_pushvalue(L, -1);
-    else if (luaL_getmetafield(L, -1, "__tostring") == LUA_TNIL)
-        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, -1));
-    else
-        lua_pop(L, 1), luaL_tolstring(L, -1, NULL);
-}
-
-/* Of the coroutine at light userdata 1; strings are made under protection. */
-static int describe_failed(lua_State *L)
-{
-    lua_State *co = lua_touserdata(L, 1);
-
-    lua_pushvalue(co, -1);
-    lua_xmove(co, L, 1);
-    push_message(L);
-    lua_pushliteral(L, "\n");
-    mw_traceback_push(L, co);
-    lua_concat(L, 3);
-    return 1;
-}
-
 static int describe_running(lua_State *L)
 {
     const struct mw_runtime *runtime = lua_touserdata(L, 1);
 
     lua_pushnil(L);
     for (const struct mw_running *running = runtime->running; running->outer; running = running->outer)
-        append_stack(L, running->co);
+        append_stack(L, running->co, 0);
     return 1;
-}
-
-static const char *describe(lua_State *L, lua_CFunction function, void *argument)
-{
-    lua_pushcfunction(L, function);
-    lua_pushlightuserdata(L, argument);
-    lua_pcall(L, 1, 1, 0);
-    const char *text = lua_tostring(L, -1);
-    return text ? text : "an error without a message";
-}
-
-const char *mw_traceback_of_failed(lua_State *L, lua_State *co)
-{
-    return describe(L, describe_failed, co);
 }
 
 const char *mw_traceback_of_running(struct mw_runtime *runtime)
 {
-    return describe(runtime->lua, describe_running, runtime);
+    lua_State *L = runtime->lua;
+
+    lua_pushcfunction(L, describe_running);
+    lua_pushlightuserdata(L, runtime);
+    lua_pcall(L, 1, 1, 0);
+    const char *text = lua_tostring(L, -1);
+    return text ? text : "no memory is left to tell";
 }

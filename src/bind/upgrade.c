@@ -3,6 +3,7 @@
 #include "bind/upgrade.h"
 
 #include <lauxlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bind/tls.h"
@@ -131,6 +132,26 @@ static void push_origin(lua_State *L, const struct mw_http_exchange *exchange, i
     luaL_pushresult(&buffer);
 }
 
+bool mw_upgrade_peer(const struct mw_ws *ws, char *address, size_t size, int *port)
+{
+    lua_State *L = ws->runtime->lua;
+    const uint8_t *at = NULL;
+
+    if (ws->ref == LUA_NOREF)
+        return false;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ws->ref);
+    if (lua_getiuservalue(L, -1, MW_WS_ORIGIN) == LUA_TSTRING)
+        at = (const uint8_t *)lua_tostring(L, -1);
+    if (at) {
+        at += 2 + (at[0] | at[1] << 8);
+        size_t len = *at++;
+        snprintf(address, size, "%.*s", (int)len, (const char *)at);
+        *port = at[len] | at[len + 1] << 8;
+    }
+    lua_pop(L, 2);
+    return at != NULL;
+}
+
 int mw_upgrade_accept(lua_State *L)
 {
     enum { ROUTE = 2, DATA, PROTOCOL, HEADERS };
@@ -178,7 +199,7 @@ int mw_upgrade_accept(lua_State *L)
     if (write_answer(L, &answer, accept, PROTOCOL, HEADERS, params.enabled ? extension : ""))
         mw_connection_preface(connection, answer.data, answer.len);
     else
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+        mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
     mw_buffer_free(&answer);
     mw_ws_attach(ws, connection, early.data, early.len);
     mw_buffer_free(&early);

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "bind/ending.h"
+#include "bind/failure.h"
 #include "bind/guard.h"
 #include "bind/topics.h"
+#include "bind/upgrade.h"
 
 enum { PENDING_MESSAGES_MAX = 1024 };
 
@@ -79,9 +81,6 @@ static int enter(lua_State *L)
         nargs = 3;
         break;
     case MW_WS_ERROR:
-        lua_pushstring(L, event->data);
-        nargs = 2;
-        break;
     case MW_WS_FAILED:
         lua_pushstring(L, event->data);
         lua_pushstring(L, event->extra);
@@ -96,33 +95,69 @@ static int enter(lua_State *L)
     return mw_task_invoke(L, nargs);
 }
 
-static void log_error(const struct mw_ws *ws, const char *error)
+/* A client's peer is in the route's name already. */
+static void log_error(const struct mw_ws *ws, enum mw_ws_event which, const char *error)
 {
-    mw_log(MW_LOG_ERROR, "WebSocket %lld on %s: %s", (long long)ws->id, ws->route->name, error);
+    char address[64];
+    struct mw_failure failure = {.kind = ws->route->hub ? "websocket" : "client",
+                                 .route = ws->route->name,
+                                 .event = mw_ws_event_name(which),
+                                 .id = ws->id};
+
+    if (mw_upgrade_peer(ws, address, sizeof address, &failure.port))
+        failure.address = address;
+    mw_failure_log(&failure, error);
+    ws->runtime->engine->counters.handler_errors++;
 }
 
 static void error_handler_done(void *arg, const char *error)
 {
     if (error)
-        log_error(arg, error);
+        log_error(arg, MW_WS_ERROR, error);
+}
+
+static enum mw_ending_rule rule_of(enum mw_failure_cause cause)
+{
+    switch (cause) {
+    case MW_FAILED_BY_TIME:
+        return MW_ENDING_HANDLER_LIMIT;
+    case MW_FAILED_BY_MEMORY:
+        return MW_ENDING_MEMORY_LIMIT;
+    case MW_FAILED_BY_ERROR:
+        break;
+    }
+    return MW_ENDING_HANDLER_ERROR;
 }
 
 /* A handler failed: it is logged, told to the route, and costs this connection only. */
-static void handler_failed(struct mw_ws *ws, const char *error)
+static void handler_failed(struct mw_ws *ws, enum mw_ws_event which, const char *error)
 {
-    struct event event = {.ws = ws, .event = MW_WS_ERROR, .data = error};
+    struct event event = {.ws = ws, .event = MW_WS_ERROR, .data = error, .extra = mw_ws_event_name(which)};
+    enum mw_ending_rule rule = rule_of(ws->runtime->cause); /* before the error's own handler may fail */
 
-    log_error(ws, error);
+    log_error(ws, which, error);
     if (ws->ref != LUA_NOREF)
         mw_task_call(ws->runtime, enter, &event, error_handler_done, ws);
     if (ws->connection)
-        mw_connection_fail(ws->connection, MW_CLOSE_INTERNAL, "a handler failed");
+        mw_connection_fail(ws->connection, rule, "a handler failed");
 }
 
-static void side_handler_done(void *arg, const char *error)
+static void drain_done(void *arg, const char *error)
 {
     if (error)
-        handler_failed(arg, error);
+        handler_failed(arg, MW_WS_DRAIN, error);
+}
+
+static void dropped_done(void *arg, const char *error)
+{
+    if (error)
+        handler_failed(arg, MW_WS_DROPPED, error);
+}
+
+static void pong_done(void *arg, const char *error)
+{
+    if (error)
+        handler_failed(arg, MW_WS_PONG, error);
 }
 
 static void ordered_handler_done(void *arg, const char *error)
@@ -131,7 +166,7 @@ static void ordered_handler_done(void *arg, const char *error)
 
     ws->busy = false;
     if (error)
-        handler_failed(ws, error);
+        handler_failed(ws, (enum mw_ws_event)ws->event, error);
     /* Also after the last one that was put aside: whoever sent so much was made to wait. */
     if (ws->pending || (ws->connection && ws->connection->paused))
         continue_pending(ws);
@@ -141,6 +176,7 @@ static void ordered_handler_done(void *arg, const char *error)
 static void run_ordered(const struct event *event)
 {
     event->ws->busy = true;
+    event->ws->event = (uint8_t)event->event;
     mw_task_call(event->ws->runtime, enter, (void *)event, ordered_handler_done, event->ws);
 }
 
@@ -192,6 +228,7 @@ static bool on_gather(void *owner, void (*step)(void *arg), void *arg)
     lua_State *outer = runtime->gathering;
     const struct mw_ws *outer_ws = runtime->gathering_ws;
     runtime->gathering_ws = ws;
+    ws->event = MW_WS_MESSAGE;
     bool called = mw_task_gather(runtime, enter_gathering, &gathering, ordered_handler_done, ws);
     runtime->gathering = outer;
     runtime->gathering_ws = outer_ws;
@@ -211,20 +248,12 @@ static void handle_here(lua_State *L, struct mw_ws *ws, const uint8_t *data, siz
     ws->busy = false;
 }
 
-void mw_ws_notify(struct mw_ws *ws, enum mw_ws_event which)
-{
-    struct event event = {.ws = ws, .event = which};
-
-    if (ws->route->handlers[which] != LUA_NOREF)
-        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
-}
-
 void mw_ws_dropped(struct mw_ws *ws, const char *data, size_t len)
 {
     struct event event = {.ws = ws, .event = MW_WS_DROPPED, .data = data, .len = len};
 
     if (ws->route->handlers[MW_WS_DROPPED] != LUA_NOREF)
-        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
+        mw_task_call(ws->runtime, enter, &event, dropped_done, ws);
 }
 
 /* ---- the end ---- */
@@ -253,7 +282,7 @@ static void last_handler_done(void *arg, const char *error)
 
     ws->busy = false;
     if (error)
-        handler_failed(ws, error);
+        handler_failed(ws, (enum mw_ws_event)ws->event, error);
     release(ws);
 }
 
@@ -262,6 +291,7 @@ static void run_close(struct mw_ws *ws, unsigned code, const char *reason, size_
     struct event event = {.ws = ws, .event = MW_WS_CLOSE, .code = code, .data = reason, .len = len};
 
     ws->busy = true;
+    ws->event = MW_WS_CLOSE;
     if (ws->route->handlers[MW_WS_CLOSE] != LUA_NOREF)
         mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
     else
@@ -273,17 +303,27 @@ void mw_ws_failed(struct mw_ws *ws, const char *message, const char *code)
     struct event event = {.ws = ws, .event = MW_WS_FAILED, .data = message, .extra = code};
 
     ws->busy = true;
+    ws->event = MW_WS_FAILED;
     mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
+}
+
+static struct mw_ws_pending *take_pending(struct mw_ws *ws)
+{
+    struct mw_ws_pending *last = ws->pending, *first = last->next;
+
+    last->next = first->next;
+    if (first == last)
+        ws->pending = NULL;
+    ws->pending_bytes -= sizeof *first + first->len;
+    return first;
 }
 
 /* A box whose close handler never came to run, because the process ends. */
 void mw_ws_collect(struct mw_ws *ws)
 {
-    while (ws->pending) {
-        struct mw_ws_pending *pending = ws->pending;
-        ws->pending = pending->next;
-        free(pending);
-    }
+    while (ws->pending)
+        free(take_pending(ws));
+    mw_ws_forget_ending(ws);
     mw_hub_forget_latest(ws, NULL);
     free(ws->subscriber.list);
 }
@@ -296,16 +336,16 @@ static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code
 
     if (!pending) {
         if (ws->connection)
-            mw_connection_terminate(ws->connection, MW_CLOSE_ABNORMAL, "out of memory");
+            mw_connection_terminate(ws->connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
         return;
     }
     *pending = (struct mw_ws_pending){.kind = kind, .code = code, .len = len};
     if (len)
         memcpy(pending->data, data, len);
-    if (!ws->pending)
-        ws->pending_tail = &ws->pending;
-    *ws->pending_tail = pending;
-    ws->pending_tail = &pending->next;
+    pending->next = ws->pending ? ws->pending->next : pending;
+    if (ws->pending)
+        ws->pending->next = pending;
+    ws->pending = pending;
     ws->pending_bytes += sizeof *pending + len;
     /* Beyond this TCP tells the peer to wait. */
     const struct mw_connection_settings *settings = &ws->route->settings;
@@ -317,9 +357,7 @@ static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code
 static void continue_pending(struct mw_ws *ws)
 {
     while (ws->pending && !ws->busy) {
-        struct mw_ws_pending *pending = ws->pending;
-        ws->pending = pending->next;
-        ws->pending_bytes -= sizeof *pending + pending->len;
+        struct mw_ws_pending *pending = take_pending(ws);
         if (pending->kind == PENDING_CLOSE) {
             run_close(ws, pending->code, pending->data, pending->len);
             free(pending);
@@ -333,6 +371,7 @@ static void continue_pending(struct mw_ws *ws)
         if (!ws->closing_by_hand) {
             /* `busy` keeps the handler's end from starting this loop a second time. */
             ws->busy = true;
+            ws->event = MW_WS_MESSAGE;
             mw_task_call(ws->runtime, enter, &event, ordered_handler_done, ws);
         }
         free(pending);
@@ -360,10 +399,12 @@ static void on_message(void *owner, const uint8_t *data, size_t len, bool text)
 static void on_drain(void *owner)
 {
     struct mw_ws *ws = owner;
+    struct event event = {.ws = ws, .event = MW_WS_DRAIN};
 
     if (ws->latest)
         mw_hub_send_latest(ws);
-    mw_ws_notify(ws, MW_WS_DRAIN);
+    if (ws->route->handlers[MW_WS_DRAIN] != LUA_NOREF)
+        mw_task_call(ws->runtime, enter, &event, drain_done, ws);
 }
 
 static void on_pong(void *owner, const uint8_t *data, size_t len)
@@ -372,20 +413,21 @@ static void on_pong(void *owner, const uint8_t *data, size_t len)
     struct event event = {.ws = ws, .event = MW_WS_PONG, .data = (const char *)data, .len = len};
 
     if (ws->route->handlers[MW_WS_PONG] != LUA_NOREF)
-        mw_task_call(ws->runtime, enter, &event, side_handler_done, ws);
+        mw_task_call(ws->runtime, enter, &event, pong_done, ws);
 }
 
-static void on_closed(void *owner, unsigned code, const char *reason, size_t len)
+static void on_closed(void *owner, const struct mw_ending *ending)
 {
     struct mw_ws *ws = owner;
 
     ws->connection = NULL;
     if (ws->joined)
         mw_hub_left(ws->route->hub);
+    mw_ws_keep_ending(ws, ending);
     if (ws->busy || ws->pending)
-        push_pending(ws, PENDING_CLOSE, code, reason, len);
+        push_pending(ws, PENDING_CLOSE, ending->code, ending->reason, ending->reason_len);
     else
-        run_close(ws, code, reason, len);
+        run_close(ws, ending->code, ending->reason, ending->reason_len);
 }
 
 const struct mw_connection_events mw_ws_events = {
@@ -438,6 +480,7 @@ void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint
 
     ws->connection = connection;
     ws->opening = NULL;
+    mw_ws_forget_ending(ws);
     ws->joined = ws->route->hub != NULL;
     if (ws->joined)
         mw_hub_joined(ws->route->hub);
@@ -447,7 +490,7 @@ void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint
         mw_connection_start(connection, early, len);
     /* Whoever comes while the process ends is sent away like all others. */
     if (ws->connection == connection && ws->runtime->stopping)
-        mw_connection_close(connection, MW_CLOSE_GOING_AWAY, NULL, 0);
+        mw_connection_close(connection, MW_ENDING_SHUTDOWN, MW_CLOSE_GOING_AWAY, NULL, 0);
     if (ws->connection == connection)
         mw_connection_write_now(connection);
 }

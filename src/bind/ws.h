@@ -39,13 +39,14 @@ struct mw_ws {
     struct mw_subscriber subscriber;
     struct mw_ws *next; /* runtime->sockets */
     struct mw_ws **link;
-    struct mw_ws_pending *pending;
-    struct mw_ws_pending **pending_tail;
+    struct mw_ws_pending *pending; /* the last one, behind which comes the first; NULL: none */
+    struct mw_ending *ending;      /* of the last connection; owned. NULL: none */
     size_t pending_bytes;
     struct mw_ws_latest *latest;
     int64_t id;
     int ref;              /* LUA_NOREF: not anchored */
     bool joined;          /* its hub counts it */
+    uint8_t event;        /* enum mw_ws_event: the handler of those in order that runs, or ran last */
     bool busy;            /* a handler runs or waits: the next message queues */
     bool closing_by_hand; /* the script closed it: messages are not delivered any more */
 };
@@ -66,7 +67,5 @@ void mw_ws_collect(struct mw_ws *ws);
 extern const struct mw_connection_events mw_ws_events;
 /* A publication that did not fit: runs the dropped handler. */
 void mw_ws_dropped(struct mw_ws *ws, const char *data, size_t len);
-/* Runs a handler without further arguments, outside the order of messages. */
-void mw_ws_notify(struct mw_ws *ws, enum mw_ws_event event);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "bind/box.h"
+#include "bind/ending.h"
 #include "bind/topics.h"
 #include "bind/ws.h"
 
@@ -173,7 +174,7 @@ static int ws_close(lua_State *L)
     }
     if (!ws->connection || ws->connection->state != MW_OPEN)
         return not_open(L, ws);
-    mw_connection_close(ws->connection, (unsigned)code, reason, len);
+    mw_connection_close(ws->connection, MW_ENDING_CLOSED_BY_SCRIPT, (unsigned)code, reason, len);
     lua_pushboolean(L, true);
     return 1;
 }
@@ -187,7 +188,7 @@ static int ws_terminate(lua_State *L)
         mw_opening_cancel(ws->opening);
     else if (ws->connection) {
         ws->connection->reset = true;
-        mw_connection_terminate(ws->connection, MW_CLOSE_ABNORMAL, "terminated by the script");
+        mw_connection_terminate(ws->connection, MW_ENDING_TERMINATED_BY_SCRIPT, "terminated by the script");
     } else
         return not_open(L, ws);
     lua_pushboolean(L, true);
@@ -208,7 +209,12 @@ static int ws_ping(lua_State *L)
 
 /* ---- fields ---- */
 
-enum field { FIELD_DATA = 1, FIELD_ID, FIELD_BUFFERED, FIELD_READY_STATE };
+enum field { FIELD_DATA = 1, FIELD_ID, FIELD_BUFFERED, FIELD_READY_STATE, FIELD_ENDING };
+
+static bool is_over(const struct mw_ws *ws)
+{
+    return !ws->connection || ws->connection->state == MW_CLOSED;
+}
 
 static lua_Integer ready_state(const struct mw_ws *ws)
 {
@@ -272,10 +278,13 @@ static int ws_index(lua_State *L)
             lua_pushinteger(L, ws->id);
             break;
         case FIELD_BUFFERED:
-            lua_pushinteger(L, ws->connection ? (lua_Integer)ws->connection->queue.bytes : 0);
+            lua_pushinteger(L, is_over(ws) ? 0 : (lua_Integer)ws->connection->queue.bytes);
             break;
         case FIELD_READY_STATE:
             lua_pushinteger(L, ready_state(ws));
+            break;
+        case FIELD_ENDING:
+            mw_ws_push_ending(L, ws);
             break;
         }
         return 1;
@@ -332,8 +341,11 @@ void mw_ws_open(lua_State *L)
     static const struct {
         const char *name;
         enum field field;
-    } fields[] = {
-        {"data", FIELD_DATA}, {"id", FIELD_ID}, {"buffered", FIELD_BUFFERED}, {"ready_state", FIELD_READY_STATE}};
+    } fields[] = {{"data", FIELD_DATA},
+                  {"id", FIELD_ID},
+                  {"buffered", FIELD_BUFFERED},
+                  {"ready_state", FIELD_READY_STATE},
+                  {"ending", FIELD_ENDING}};
 
     luaL_newmetatable(L, mw_ws_type);
     luaL_newlib(L, methods);

@@ -133,27 +133,28 @@ static void on_timer(struct mw_wheel_node *node)
         return;
     if (write_stalled(connection, now)) {
         connection->reset = true;
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "the peer took no bytes within the write time limit");
+        mw_connection_terminate(connection, MW_ENDING_WRITE_TIMEOUT,
+                                "the peer took no bytes within the write time limit");
         return;
     }
     if (connection->state == MW_CLOSING) {
         if (passed(now, connection->closing_ms, settings->close_timeout_ms)) {
             if (connection->close_received || connection->failed)
-                mw_connection_end(connection, connection->close_code, NULL, 0);
+                mw_connection_end(connection);
             else
-                mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "no Close frame came back in time");
+                mw_connection_terminate(connection, MW_ENDING_CLOSE_TIMEOUT, "no Close frame came back in time");
             return;
         }
     } else if (!connection->paused) {
         if (connection->awaiting_pong && passed(now, connection->pinged_ms, settings->pong_timeout_ms)) {
             if (pong_missing(connection, now)) {
                 connection->reset = true;
-                mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "no answer to a ping in time");
+                mw_connection_terminate(connection, MW_ENDING_PONG_TIMEOUT, "no answer to a ping in time");
                 return;
             }
         }
         if (passed(now, connection->message_ms, settings->idle_timeout_ms)) {
-            mw_connection_close(connection, MW_CLOSE_GOING_AWAY, "idle for too long", 17);
+            mw_connection_close(connection, MW_ENDING_IDLE_TIMEOUT, MW_CLOSE_GOING_AWAY, "idle for too long", 17);
             return;
         }
         if (!connection->awaiting_pong && passed(now, connection->received_ms, settings->ping_interval_ms)) {
@@ -199,6 +200,7 @@ struct mw_connection *mw_connection_new(struct mw_socket *socket, bool is_client
     connection->state = MW_OPEN;
     connection->received_ms = connection->message_ms = connection->progress_ms = now_ms(connection);
     mw_socket_set_owner(socket, &socket_events, connection);
+    connection->engine->counters.websockets_opened[is_client]++;
     return connection;
 }
 
@@ -210,7 +212,7 @@ void mw_connection_start(struct mw_connection *connection, const uint8_t *early,
         if (!connection->assembly)
             connection->assembly = calloc(1, sizeof *connection->assembly);
         if (!connection->assembly || !mw_buffer_append(&connection->assembly->carry, early, len)) {
-            mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+            mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
             return;
         }
         mw_connection_receive_pending(connection);
@@ -239,16 +241,37 @@ static void run_closed(struct mw_turn_item *item)
 {
     struct mw_connection *connection = (struct mw_connection *)item;
 
-    connection->events->closed(connection->owner, connection->close_code, connection->close_reason,
-                               connection->close_reason_len);
+    uint32_t now = now_ms(connection);
+    struct mw_ending ending = {
+        .rule = connection->rule,
+        .began = connection->began,
+        .system_error = connection->system_error,
+        .reason_len = connection->close_reason_len,
+        .code = connection->close_code,
+        .queued = connection->queue.bytes < UINT32_MAX ? (uint32_t)connection->queue.bytes : UINT32_MAX,
+        .received_ago = now - connection->received_ms,
+        .message_ago = now - connection->message_ms,
+        .pinged_ago = connection->pinged_ms ? now - connection->pinged_ms : MW_ENDING_NEVER,
+        .reason = connection->close_reason,
+    };
+
+    connection->engine->counters.ended[connection->rule]++;
+    connection->events->closed(connection->owner, &ending);
     free_connection(connection);
+}
+
+/* The first cause is the one that is told, unless something else then ended it in another way. */
+static void blame(struct mw_connection *connection, enum mw_ending_rule rule)
+{
+    if (connection->rule == rule)
+        return;
+    connection->began = connection->rule;
+    connection->rule = (uint8_t)rule;
 }
 
 static void remember(struct mw_connection *connection, unsigned code, const char *reason, size_t len)
 {
     connection->close_code = (uint16_t)code;
-    if (!reason)
-        return;
     if (len > REASON_MAX)
         len = REASON_MAX;
     free(connection->close_reason);
@@ -260,12 +283,11 @@ static void remember(struct mw_connection *connection, unsigned code, const char
     }
 }
 
-/* `reason` NULL keeps what is remembered. */
-void mw_connection_end(struct mw_connection *connection, unsigned code, const char *reason, size_t len)
+/* What the queue holds is kept until the close event, which tells how much never left. */
+void mw_connection_end(struct mw_connection *connection)
 {
     if (connection->state == MW_CLOSED)
         return;
-    remember(connection, code, reason, len);
     connection->state = MW_CLOSED;
     mw_wheel_cancel(&connection->engine->wheel, &connection->timer);
     if (connection->reset)
@@ -274,15 +296,18 @@ void mw_connection_end(struct mw_connection *connection, unsigned code, const ch
         mw_socket_linger(connection->socket);
     else
         mw_socket_close(connection->socket);
-    mw_queue_clear(&connection->queue);
     /* If a flush was due, the same item now brings the close event. */
     connection->turn.run = run_closed;
     mw_engine_at_turn_end(connection->engine, &connection->turn);
 }
 
-void mw_connection_terminate(struct mw_connection *connection, unsigned code, const char *reason)
+void mw_connection_terminate(struct mw_connection *connection, enum mw_ending_rule rule, const char *reason)
 {
-    mw_connection_end(connection, code, reason, strlen(reason));
+    if (connection->state == MW_CLOSED)
+        return;
+    blame(connection, rule);
+    remember(connection, MW_CLOSE_ABNORMAL, reason, strlen(reason));
+    mw_connection_end(connection);
 }
 
 /* ---- the close handshake ---- */
@@ -306,28 +331,32 @@ static void send_close(struct mw_connection *connection, unsigned code, const ch
     mw_connection_arm(connection);
 }
 
-void mw_connection_close(struct mw_connection *connection, unsigned code, const char *reason, size_t len)
+void mw_connection_close(struct mw_connection *connection, enum mw_ending_rule rule, unsigned code, const char *reason,
+                         size_t len)
 {
     if (connection->state != MW_OPEN)
         return;
+    blame(connection, rule);
     remember(connection, code, reason ? reason : "", len);
     send_close(connection, code, reason, len);
     /* A paused connection would never see the answer. */
     mw_connection_pause(connection, false);
 }
 
-void mw_connection_fail(struct mw_connection *connection, unsigned code, const char *reason)
+void mw_connection_fail(struct mw_connection *connection, enum mw_ending_rule rule, const char *reason)
 {
+    unsigned code = mw_ending_code(rule);
+
     if (connection->state == MW_CLOSED || connection->failed)
         return;
     connection->failed = true;
+    blame(connection, rule);
+    remember(connection, code, reason, strlen(reason));
     if (connection->close_sent) {
         /* Our Close is on its way; there is nothing more to say, and nothing to wait for. */
-        remember(connection, code, reason, strlen(reason));
         mw_engine_at_turn_end(connection->engine, &connection->turn);
         return;
     }
-    remember(connection, code, reason, strlen(reason));
     send_close(connection, code, reason, strlen(reason) < REASON_MAX ? strlen(reason) : REASON_MAX);
 }
 
@@ -336,17 +365,17 @@ void mw_connection_peer_close(struct mw_connection *connection, const uint8_t *p
     unsigned code = MW_CLOSE_NO_STATUS;
 
     if (len == 1) {
-        mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, "a Close frame with half a code");
+        mw_connection_fail(connection, MW_ENDING_PROTOCOL_ERROR, "a Close frame with half a code");
         return;
     }
     if (len >= 2) {
         code = (unsigned)payload[0] << 8 | payload[1];
         if (!mw_close_code_valid(code)) {
-            mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, "a close code that must not be sent");
+            mw_connection_fail(connection, MW_ENDING_PROTOCOL_ERROR, "a close code that must not be sent");
             return;
         }
         if (!mw_utf8_valid(payload + 2, len - 2)) {
-            mw_connection_fail(connection, MW_CLOSE_BAD_DATA, "a close reason that is not UTF-8");
+            mw_connection_fail(connection, MW_ENDING_BAD_UTF8, "a close reason that is not UTF-8");
             return;
         }
     }
@@ -354,6 +383,7 @@ void mw_connection_peer_close(struct mw_connection *connection, const uint8_t *p
     if (connection->failed)
         return;
     if (!connection->close_sent) {
+        blame(connection, MW_ENDING_PEER_CLOSED);
         remember(connection, code, len > 2 ? (const char *)payload + 2 : "", len > 2 ? len - 2 : 0);
         send_close(connection, code, NULL, 0);
     } else {

@@ -12,6 +12,7 @@
 #include "base/queue.h"
 #include "base/utf8.h"
 #include "net/deflate.h"
+#include "net/ending.h"
 #include "net/engine.h"
 #include "net/frame.h"
 #include "net/socket.h"
@@ -50,7 +51,7 @@ struct mw_connection_events {
     void (*dropped)(void *owner, const uint8_t *data, size_t len);
     void (*pong)(void *owner, const uint8_t *data, size_t len);
     /* Exactly once, last, never from inside another call: the connection is gone when it returns. */
-    void (*closed)(void *owner, unsigned code, const char *reason, size_t len);
+    void (*closed)(void *owner, const struct mw_ending *ending);
 };
 
 enum mw_ready_state { MW_CONNECTING, MW_OPEN, MW_CLOSING, MW_CLOSED };
@@ -93,6 +94,9 @@ struct mw_connection {
     bool reset : 1;  /* end without good-bye */
     bool failed : 1; /* the peer broke the rules: it may still be sending */
     uint8_t close_reason_len;
+    uint8_t rule;         /* enum mw_ending_rule: why it ends */
+    uint8_t began;        /* … and for which it was being closed before that */
+    uint8_t system_error; /* errno of a connection that broke */
     struct mw_queue queue;
     struct mw_wheel_node timer;
     char *close_reason;
@@ -131,9 +135,10 @@ enum mw_send_result mw_connection_share(struct mw_connection *connection, struct
 /* At most 125 bytes. */
 enum mw_send_result mw_connection_ping(struct mw_connection *connection, const void *data, size_t len);
 /* Starts the close handshake (§7.1.2): a valid code (or MW_CLOSE_NO_STATUS) and at most 123 bytes of UTF-8. */
-void mw_connection_close(struct mw_connection *connection, unsigned code, const char *reason, size_t len);
-/* Ends it now, without a handshake; `closed` reports `code` and `reason`. */
-void mw_connection_terminate(struct mw_connection *connection, unsigned code, const char *reason);
+void mw_connection_close(struct mw_connection *connection, enum mw_ending_rule rule, unsigned code, const char *reason,
+                         size_t len);
+/* Ends it now, without a handshake: code 1006. */
+void mw_connection_terminate(struct mw_connection *connection, enum mw_ending_rule rule, const char *reason);
 /* Stops or continues delivering messages; TCP slows the peer down meanwhile. */
 void mw_connection_pause(struct mw_connection *connection, bool on);
 
@@ -146,12 +151,13 @@ void mw_connection_writable(void *owner);
 void mw_connection_flush(struct mw_connection *connection);
 /* Ping, pong and close: at most 125 bytes, never dropped. */
 void mw_connection_send_control(struct mw_connection *connection, enum mw_opcode opcode, const void *data, size_t len);
-/* The peer broke a rule: Close with this code, then the end (§7.1.7). */
-void mw_connection_fail(struct mw_connection *connection, unsigned code, const char *reason);
+/* A rule was broken, mostly by the peer: Close with the rule's code, then the end (§7.1.7). */
+void mw_connection_fail(struct mw_connection *connection, enum mw_ending_rule rule, const char *reason);
 void mw_connection_peer_close(struct mw_connection *connection, const uint8_t *payload, size_t len);
 void mw_connection_pong(struct mw_connection *connection, const uint8_t *payload, size_t len);
 /* A read or a write said that the stream is over: MW_SOCKET_EOF, or MW_SOCKET_ERROR with errno set. */
 void mw_connection_lost(struct mw_connection *connection, ssize_t result);
-void mw_connection_end(struct mw_connection *connection, unsigned code, const char *reason, size_t len);
+/* The end, with the code and the reason that are remembered. */
+void mw_connection_end(struct mw_connection *connection);
 
 #endif

@@ -86,6 +86,7 @@ bool mw_engine_turn(struct mw_engine *engine, bool wait)
     struct epoll_event batch[EVENTS_PER_BATCH];
 
     mw_engine_end_turn(engine);
+    engine->counters.turns++;
     bool uv_is_due = false;
     int count = epoll_wait(engine->epoll_fd, batch, EVENTS_PER_BATCH, wait ? patience(engine) : 0);
     look_at_clock(engine);

@@ -12,6 +12,7 @@
 
 #include "base/message.h"
 #include "base/wheel.h"
+#include "net/counters.h"
 #include "net/deflate.h"
 
 enum { MW_RECEIVE_BUFFER = 512 * 1024 };
@@ -36,6 +37,7 @@ struct mw_engine {
     void *on_turn_arg;
     unsigned depth; /* not 0 while sockets' events are handled or turns ended: what they hold must not be freed */
     bool stopped;   /* whoever runs turns stops */
+    struct mw_counters counters;
     struct mw_wheel wheel;
     struct mw_message_pool pool;
     struct mw_deflate_pool *deflate_pool;

@@ -184,6 +184,8 @@ enum mw_http_write_result mw_http_write(struct mw_http_exchange *exchange, const
 {
     if (exchange->state == MW_HTTP_GONE || exchange->state == MW_HTTP_CLOSING)
         return MW_HTTP_CLOSED;
+    if (!exchange->responded && !exchange->settings->uncounted)
+        mw_counters_response(&exchange->engine->counters, data, len);
     exchange->responded = true;
     if (len && !enqueue(exchange, data, len)) {
         mw_http_drop(exchange);
@@ -211,6 +213,7 @@ void mw_http_refuse(struct mw_http_exchange *exchange, int status, const char *w
                        "Connection: close\r\n\r\n%s\n",
                        status, mw_http_status_text(status), strlen(why) + 1, why);
 
+    mw_counters_response(&exchange->engine->counters, text, (size_t)len);
     mw_http_close_when_written(exchange);
     mw_socket_want_read(exchange->socket, false);
     enqueue(exchange, text, (size_t)len);

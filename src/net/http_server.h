@@ -23,6 +23,7 @@ struct mw_http_settings {
     uint32_t keep_alive_timeout_ms;
     uint32_t write_timeout_ms;
     size_t high_water;
+    bool uncounted; /* its responses are not what the program does */
 };
 
 void mw_http_settings_default(struct mw_http_settings *settings);

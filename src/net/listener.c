@@ -38,6 +38,7 @@ struct mw_listener {
     dev_t device;                          /* of the Unix socket's name: another process may have taken it over since */
     ino_t inode;
     struct mw_admission_limits admission;
+    bool background;
     void (*accepted)(void *owner, int fd, struct mw_admission *admission);
     void *owner;
 };
@@ -68,16 +69,24 @@ static bool admit(struct mw_listener *listener, int fd, const struct sockaddr *p
     static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
                                "Content-Length: 0\r\n\r\n";
     struct mw_admission *admission = NULL;
+    uint64_t *refused = listener->engine->counters.refused;
 
+    if (listener->background) {
+        listener->accepted(listener->owner, fd, NULL);
+        return true;
+    }
     switch (mw_admission_enter(listener->engine, peer, &listener->admission, &admission)) {
     case MW_ADMITTED:
+        listener->engine->counters.accepted++;
         listener->accepted(listener->owner, fd, admission);
         return true;
     case MW_ADMISSION_FULL:
+        refused[MW_REFUSED_CONNECTIONS]++;
         /* Best effort; a TLS client sees a closed connection. */
         (void)!send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         break;
     case MW_ADMISSION_ADDRESS_FULL:
+        refused[MW_REFUSED_ADDRESS]++;
         break;
     }
     close(fd);
@@ -100,8 +109,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
                 rest(listener, strerror(errno));
             return;
         }
-        if ((rlim_t)fd >= listener->fd_limit) {
+        if (!listener->background && (rlim_t)fd >= listener->fd_limit) {
             close(fd);
+            listener->engine->counters.refused[MW_REFUSED_DESCRIPTORS]++;
             rest(listener, "only the reserved descriptors are left (ulimit -n)");
             return;
         }
@@ -333,6 +343,7 @@ struct mw_listener *mw_listener_open(struct mw_engine *engine, const struct mw_l
         listener->fd_limit -= options->reserved_descriptors;
     listener->engine = engine;
     listener->admission = options->admission;
+    listener->background = options->background;
     listener->accepted = options->accepted;
     listener->owner = options->owner;
     uv_poll_init(engine->loop, &listener->poll, listener->fd);
@@ -340,6 +351,10 @@ struct mw_listener *mw_listener_open(struct mw_engine *engine, const struct mw_l
     listener->open_handles = 2;
     listener->poll.data = listener->rest.data = listener;
     uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+    if (listener->background) {
+        uv_unref((uv_handle_t *)&listener->poll);
+        uv_unref((uv_handle_t *)&listener->rest);
+    }
     return listener;
 }
 

@@ -17,6 +17,8 @@ struct mw_listener_options {
     int backlog;
     unsigned reserved_descriptors; /* of RLIMIT_NOFILE, that connections don't get */
     struct mw_admission_limits admission;
+    /* For those who look after the process: keeps it running for nobody, counts nobody, may use the reserved descriptors. */
+    bool background;
     /* A connection that may be served: `fd` is non-blocking; `admission` must be given to its socket. */
     void (*accepted)(void *owner, int fd, struct mw_admission *admission);
     void *owner;

@@ -21,7 +21,7 @@ static struct mw_assembly *assembly(struct mw_connection *connection)
     if (!connection->assembly)
         connection->assembly = calloc(1, sizeof *connection->assembly);
     if (!connection->assembly)
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+        mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
     return connection->assembly;
 }
 
@@ -41,6 +41,7 @@ static void tidy(struct mw_connection *connection)
 static void deliver(struct mw_connection *connection, const uint8_t *data, size_t len, bool text)
 {
     connection->message_ms = (uint32_t)mw_engine_now_ms(connection->engine);
+    connection->engine->counters.messages_received++;
     if (connection->state == MW_OPEN)
         connection->events->message(connection->owner, data, len, text);
 }
@@ -60,7 +61,7 @@ static void control(struct mw_connection *connection, const struct mw_frame *fra
     }
     if (++connection->control_count > connection->settings->max_control_per_second &&
         connection->settings->max_control_per_second) {
-        mw_connection_fail(connection, MW_CLOSE_POLICY, "too many control frames");
+        mw_connection_fail(connection, MW_ENDING_MAX_CONTROL_PER_SECOND, "too many control frames");
         return;
     }
     if (frame->opcode == MW_OPCODE_PING) {
@@ -77,7 +78,7 @@ static void whole(struct mw_connection *connection, const struct mw_frame *frame
     bool text = frame->opcode == MW_OPCODE_TEXT;
 
     if (text && !mw_utf8_valid(payload, (size_t)frame->length)) {
-        mw_connection_fail(connection, MW_CLOSE_BAD_DATA, "a text message that is not UTF-8");
+        mw_connection_fail(connection, MW_ENDING_BAD_UTF8, "a text message that is not UTF-8");
         return;
     }
     deliver(connection, payload, (size_t)frame->length, text);
@@ -91,15 +92,15 @@ static bool inflate_part(struct mw_connection *connection, struct mw_assembly *p
     case MW_DEFLATE_OK:
         return true;
     case MW_DEFLATE_TOO_BIG:
-        mw_connection_fail(connection, MW_CLOSE_TOO_BIG, "a message larger than max_payload after inflating");
+        mw_connection_fail(connection, MW_ENDING_MAX_PAYLOAD, "a message larger than max_payload after inflating");
         return false;
     case MW_DEFLATE_CORRUPT:
-        mw_connection_fail(connection, MW_CLOSE_BAD_DATA, "a compressed message that cannot be inflated");
+        mw_connection_fail(connection, MW_ENDING_BAD_DEFLATE, "a compressed message that cannot be inflated");
         return false;
     case MW_DEFLATE_NO_MEMORY:
         break;
     }
-    mw_connection_fail(connection, MW_CLOSE_INTERNAL, "out of memory");
+    mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
     return false;
 }
 
@@ -118,7 +119,7 @@ static void part(struct mw_connection *connection, const struct mw_frame *frame,
         parts->utf8 = (struct mw_utf8){0};
     }
     if (++parts->fragments > connection->settings->max_fragments && connection->settings->max_fragments) {
-        mw_connection_fail(connection, MW_CLOSE_POLICY, "too many fragments in one message");
+        mw_connection_fail(connection, MW_ENDING_MAX_FRAGMENTS, "too many fragments in one message");
         return;
     }
     size_t before = parts->message.len;
@@ -126,14 +127,14 @@ static void part(struct mw_connection *connection, const struct mw_frame *frame,
         if (!inflate_part(connection, parts, frame, payload))
             return;
     } else if (!mw_buffer_append(&parts->message, payload, (size_t)frame->length)) {
-        mw_connection_fail(connection, MW_CLOSE_INTERNAL, "out of memory");
+        mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
         return;
     }
     bool text = parts->opcode == MW_OPCODE_TEXT;
     size_t added = parts->message.len - before; /* without any, `data` may be NULL */
     if (text && ((added && !mw_utf8_feed(&parts->utf8, parts->message.data + before, added)) ||
                  (frame->fin && !mw_utf8_complete(&parts->utf8)))) {
-        mw_connection_fail(connection, MW_CLOSE_BAD_DATA, "a text message that is not UTF-8");
+        mw_connection_fail(connection, MW_ENDING_BAD_UTF8, "a text message that is not UTF-8");
         return;
     }
     if (!frame->fin)
@@ -155,11 +156,11 @@ static bool acceptable(struct mw_connection *connection, const struct mw_frame *
     if (frame->opcode >= MW_OPCODE_CLOSE)
         return true;
     if (frame->opcode == MW_OPCODE_CONTINUATION && !open) {
-        mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, "a continuation without a message");
+        mw_connection_fail(connection, MW_ENDING_PROTOCOL_ERROR, "a continuation without a message");
         return false;
     }
     if (frame->opcode != MW_OPCODE_CONTINUATION && open) {
-        mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, "a new message inside a fragmented one");
+        mw_connection_fail(connection, MW_ENDING_PROTOCOL_ERROR, "a new message inside a fragmented one");
         return false;
     }
     /* What does not compress becomes a little longer by it; how long it is inflated is bounded exactly, in part(). */
@@ -167,7 +168,7 @@ static bool acceptable(struct mw_connection *connection, const struct mw_frame *
     if (open ? parts->compressed : frame->rsv1)
         most += most / 4 + COMPRESSED_EXTRA;
     if (frame->length > most - before) {
-        mw_connection_fail(connection, MW_CLOSE_TOO_BIG, "a message larger than max_payload");
+        mw_connection_fail(connection, MW_ENDING_MAX_PAYLOAD, "a message larger than max_payload");
         return false;
     }
     return true;
@@ -208,7 +209,7 @@ static void parse_step(void *arg)
         if (result == MW_FRAME_PARTIAL)
             break;
         if (result == MW_FRAME_INVALID)
-            mw_connection_fail(connection, MW_CLOSE_PROTOCOL_ERROR, why);
+            mw_connection_fail(connection, MW_ENDING_PROTOCOL_ERROR, why);
         if (result == MW_FRAME_INVALID || !acceptable(connection, &frame))
             break;
         uint64_t total = frame.header_len + frame.length;
@@ -261,20 +262,25 @@ static bool keep(struct mw_connection *connection, const uint8_t *data, size_t l
     size_t room = missing < SMALL_FRAME ? (size_t)missing : SMALL_FRAME;
     if (mw_buffer_reserve(&parts->carry, len + room) && mw_buffer_append(&parts->carry, data, len))
         return true;
-    mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+    mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
     return false;
 }
 
 void mw_connection_lost(struct mw_connection *connection, ssize_t result)
 {
     if (connection->close_received || (connection->failed && connection->close_sent)) {
-        mw_connection_end(connection, connection->close_code, NULL, 0);
+        mw_connection_end(connection);
         return;
     }
     const char *why = "the peer closed the connection without a Close frame";
+    enum mw_ending_rule rule = MW_ENDING_PEER_VANISHED;
     if (result == MW_SOCKET_ERROR)
-        why = errno == EPROTO ? "a TLS error" : strerror(errno);
-    mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, why);
+        connection->system_error = (uint8_t)errno;
+    if (connection->system_error) {
+        rule = connection->system_error == ENOMEM ? MW_ENDING_OUT_OF_MEMORY : rule;
+        why = connection->system_error == EPROTO ? "a TLS error" : strerror(connection->system_error);
+    }
+    mw_connection_terminate(connection, rule, why);
 }
 
 /* Parses what was kept, as after a pause. */

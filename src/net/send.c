@@ -38,10 +38,11 @@ static void set_choked(struct mw_connection *connection, bool on)
 }
 
 /* The kernel takes no more bytes. The peer's last messages, or its Close, may still be unread: the way in finds out how it
- * ended. */
+ * ended, except that a reset is told only once, here. */
 static void went_deaf(struct mw_connection *connection)
 {
     connection->deaf = true;
+    connection->system_error = errno == EPIPE ? 0 : (uint8_t)errno;
     mw_connection_pause(connection, false);
     mw_socket_read_again(connection->socket);
 }
@@ -92,7 +93,7 @@ static bool write_through(struct mw_connection *connection, const uint8_t *heade
         uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, left);
         if (!out) {
             /* The peer would take what follows for the rest of this frame. */
-            mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+            mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
             return false;
         }
         memcpy(out, header + of_header, header_len - of_header);
@@ -162,7 +163,7 @@ static bool fits(struct mw_connection *connection, size_t len)
     if (connection->queue.bytes == 0 || connection->queue.bytes + len <= settings->max_backpressure)
         return true;
     if (settings->slow == MW_SLOW_CLOSE)
-        mw_connection_fail(connection, MW_CLOSE_POLICY, "slow consumer");
+        mw_connection_fail(connection, MW_ENDING_SLOW_CONSUMER, "slow consumer");
     return false;
 }
 
@@ -171,7 +172,7 @@ void mw_connection_preface(struct mw_connection *connection, const void *data, s
     uint8_t *out = mw_queue_reserve(&connection->queue, &connection->engine->pool, len);
 
     if (!out) {
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+        mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
         return;
     }
     memcpy(out, data, len);
@@ -182,6 +183,7 @@ void mw_connection_preface(struct mw_connection *connection, const void *data, s
 static enum mw_send_result queued(struct mw_connection *connection)
 {
     connection->message_ms = (uint32_t)mw_engine_now_ms(connection->engine);
+    connection->engine->counters.messages_sent++;
     if (connection->queue.bytes <= connection->settings->high_water)
         return MW_SEND_QUEUED;
     connection->want_drain = true;
@@ -238,7 +240,7 @@ enum mw_send_result mw_connection_share(struct mw_connection *connection, struct
 void mw_connection_send_control(struct mw_connection *connection, enum mw_opcode opcode, const void *data, size_t len)
 {
     if (connection->state != MW_CLOSED && !enqueue(connection, opcode, false, data, len))
-        mw_connection_terminate(connection, MW_CLOSE_ABNORMAL, "out of memory");
+        mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
 }
 
 enum mw_send_result mw_connection_ping(struct mw_connection *connection, const void *data, size_t len)
@@ -259,12 +261,12 @@ void mw_connection_pong(struct mw_connection *connection, const uint8_t *payload
 static void emptied(struct mw_connection *connection)
 {
     if (connection->failed && connection->close_sent) {
-        mw_connection_end(connection, connection->close_code, NULL, 0);
+        mw_connection_end(connection);
         return;
     }
     /* The server closes TCP first, the client waits for it (RFC 6455 §7.1.1). */
     if (connection->close_sent && connection->close_received && !connection->is_client)
-        mw_connection_end(connection, connection->close_code, NULL, 0);
+        mw_connection_end(connection);
 }
 
 void mw_connection_flush(struct mw_connection *connection)

@@ -133,6 +133,8 @@ ssize_t mw_socket_read(struct mw_socket *socket, void *buffer, size_t size)
         mw_socket_read_again(socket);
     else
         socket->drained = true;
+    if (count > 0)
+        socket->engine->counters.bytes_received += (uint64_t)count;
     return count;
 }
 
@@ -188,7 +190,11 @@ static ssize_t plain_write(struct mw_socket *socket, const struct iovec *iov, in
 
 ssize_t mw_socket_write(struct mw_socket *socket, const struct iovec *iov, int count)
 {
-    return socket->ssl ? tls_write(socket, iov, count) : plain_write(socket, iov, count);
+    ssize_t done = socket->ssl ? tls_write(socket, iov, count) : plain_write(socket, iov, count);
+
+    if (done > 0)
+        socket->engine->counters.bytes_sent += (uint64_t)done;
+    return done;
 }
 
 uint32_t mw_socket_taken(const struct mw_socket *socket)

@@ -84,10 +84,12 @@ static void destroyed(struct pending *pending)
         }
     }
     if (!socket) {
+        engine->counters.tls_failed++;
         mw_admission_leave(engine, pending->admission);
         drop_pending(pending);
         return;
     }
+    engine->counters.tls_accepted++;
     socket->admission = pending->admission;
     /* OpenSSL may hold more bytes than lws read; epoll can't see those. */
     mw_socket_read_again(socket);

@@ -18,6 +18,7 @@
 
 ---@class moonwire.AppOptions: moonwire.Limits
 ---@field max_body? integer of a request's body; 1048576. Past it: 413, before the handler runs
+---@field error? fun(text: string, context: moonwire.ErrorContext) hears of handlers that failed, unless their route has its own
 
 ---@class moonwire.RouteOptions
 ---@field max_body? integer instead of the app's
@@ -139,7 +140,7 @@ function App:any(pattern, options, handler) end
 ---@field dropped? fun(ws: moonwire.WebSocket, data: string) a publication that did not fit (policy "drop")
 ---@field pong? fun(ws: moonwire.WebSocket, data: string) the answer to a ping
 ---@field close? fun(ws: moonwire.WebSocket, code: integer, reason: string) exactly once, last; `ws:topics()` is still there
----@field error? fun(ws: moonwire.WebSocket, traceback: string) another handler failed; it has been logged
+---@field error? fun(ws: moonwire.WebSocket, traceback: string, event: string) the handler of `event` failed; it has been logged
 ---@field slow? "close"|"drop"|"latest" past `max_backpressure`: 1008 (default), drop what comes, or keep the newest per topic
 
 ---Add a WebSocket route. Middleware does not run for it: `upgrade` decides who may connect. Requests that are no opening

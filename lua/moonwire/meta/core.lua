@@ -8,15 +8,39 @@
 ---@class moonwire.core
 ---@field version string
 ---@field websocket_methods table<string, function|integer> methods of every WebSocket; modules add theirs (integers: fields)
+---@field ending_rules string[] what `ws.ending.rule` can be
 local core = {}
 
 ---@return number seconds of a clock that never goes back, from an unknown beginning
 function core.now() end
 
----Write a line to standard error.
+---Write a line to the log.
 ---@param level "error"|"warning"|"info"
 ---@param text string
-function core.log(level, text) end
+---@param fields? table<string, string|number|boolean>
+---@param depth? integer how far up the stack the script's own line is: 1, whoever calls this
+function core.log(level, text, fields, depth) end
+
+---Log that a handler failed.
+---@param text string the error with its traceback
+---@param kind "http"|"upgrade"|"client"|string
+---@param route? string a pattern, or a client's address
+---@param event? string
+---@param id? integer of the WebSocket
+---@param address? string of the peer
+---@param port? integer
+---@param request_id? string
+---@param path? string shown where there is no route
+function core.fail(text, kind, route, event, id, address, port, request_id, path) end
+
+---Hear of errors in tasks, timers and callbacks; nil ends it.
+---@param fn? fun(text: string, kind: string)
+function core.on_error(fn) end
+
+---For `xpcall`: an error of any type in words, with the traceback through all coroutines it left.
+---@param message any
+---@return string
+function core.traceback(message) end
 
 ---Call a function, in a task, when the process is about to end. Nobody waits for it.
 ---@param fn fun(seconds: number) what the end may take
@@ -30,6 +54,13 @@ function core.on_stop(fn) end
 ---script first looks at one; `origin` is the handshake as core packed it.
 ---@param fn fun(origin: string, pattern: string, name: string): any
 function core.on_restore(fn) end
+
+---Close a WebSocket for a rule that the Lua side keeps.
+---@param ws moonwire.WebSocket
+---@param rule string one of `ending_rules`
+---@param code integer 1006 ends it without a handshake
+---@param reason string
+function core.close(ws, rule, code, reason) end
 
 ---Take the head of a request apart that was parsed before; raises when it can't be one.
 ---@param text string
@@ -47,10 +78,23 @@ function core.parse_certificate(der) end
 ---@return {connections: integer, listeners: integer, websockets: integer} count `connections`: accepted ones
 function core.count() end
 
+---What was counted, and what can be seen now. The keys of `refused`, `responses`, `tls_handshakes`, `websockets`,
+---`websockets_opened` and `ended` are what is told apart.
+---@return table numbers
+function core.metrics() end
+
+---From now on it is counted how long handlers take.
+function core.time_handlers() end
+
 ---Run a function in a task from the pool, until it first waits. An error in it is logged with its traceback.
 ---@param fn fun(...)
 ---@param ... any its arguments
 function core.task(fn, ...) end
+
+---The same for what a timer calls; an error says so.
+---@param fn fun(...)
+---@param ... any its arguments
+function core.timer(fn, ...) end
 
 ---Continue a coroutine that waits in `coroutine.yield()`, which then returns the further arguments. So waits are built:
 ---```lua
@@ -64,9 +108,12 @@ function core.task(fn, ...) end
 ---@param ... any
 function core.resume(task, ...) end
 
+---@class moonwire.core.ListenOptions: moonwire.ListenOptions
+---@field background? boolean keeps the process running for nobody, counts nobody, and goes on while the process ends
+
 ---Open a port or a Unix socket. `handler` runs in a task of its own, once per request, when the request's head is complete;
 ---malformed heads are answered here.
----@param options moonwire.ListenOptions
+---@param options moonwire.core.ListenOptions
 ---@param handler fun(exchange: moonwire.core.Exchange)
 ---@return moonwire.Listener? listener
 ---@return string? message

@@ -26,6 +26,27 @@ function app_module.new(app_options) end
 ---@field private is_exit_watched? boolean
 ---@field private check_idle fun(self: moonwire.App)
 
+---@class moonwire.failure
+local failure = {}
+---@param message any
+---@return string
+function failure.traceback(message) end
+---@param hook? fun(text: string, context: moonwire.ErrorContext)
+function failure.on_error(hook) end
+---@param app? moonwire.App
+---@param ws moonwire.WebSocket
+---@param route string
+---@param event? string
+---@param text string
+function failure.of_websocket(app, ws, route, event, text) end
+---@param app moonwire.App
+---@param req moonwire.Request
+---@param kind "http"|"upgrade"
+---@param route? string
+---@param event? string
+---@param text string
+function failure.of_request(app, req, kind, route, event, text) end
+
 ---@class moonwire.http
 local http = {}
 ---@param app moonwire.App
@@ -141,6 +162,27 @@ local client = {}
 ---@return string? message
 ---@return string? code
 function client.connect(address, connect_options) end
+
+---@class moonwire.metrics
+local metrics = {}
+---@return string
+function metrics.text() end
+---@return integer status
+---@return table body
+function metrics.health() end
+---@return integer status
+---@return table body
+function metrics.ready() end
+---@param options {host: string?, port: integer?, path: string?}
+---@return moonwire.Listener? listener
+---@return string? message
+---@return string? code
+function metrics.listen(options) end
+---@param text string
+---@return {host: string?, port: integer?, path: string?}? options
+function metrics.parse_address(text) end
+---@param address string
+function metrics.start(address) end
 
 ---@class moonwire.clock
 local clock = {}

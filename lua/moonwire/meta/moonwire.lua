@@ -115,10 +115,38 @@ function moonwire.on_stop(fn) end
 ---@return moonwire.Rejection
 function moonwire.reject(status, text, headers) end
 
----Write a line to the program's log, on standard error: "moonwire: info: text".
+---Write a line to the program's log, on standard error: "moonwire: info: text". It never waits for whoever reads the log; what
+---can't be written, and what one place of a script says more than a thousand times in a row, is counted and told later.
+---```lua
+---moonwire.log("info", "somebody joined", { room = room, people = 3 })
+---```
 ---@param level "error"|"warning"|"info"
----@param text string
-function moonwire.log(level, text) end
+---@param text string control characters are shown as escapes
+---@param fields? table<string, string|number|boolean> members of the object in JSON, otherwise `name=value` behind the text
+function moonwire.log(level, text, fields) end
+
+---Hear of every error that no nearer hook is told: those of tasks, timers and luv's callbacks, and of handlers without an `error`
+---of their own or their app's. It runs in a task, after the line in the log; an error in it is only logged. `nil` ends that.
+---```lua
+---moonwire.on_error(function(text, context)
+---  report { kind = context.kind, where = context.route, text = text }
+---end)
+---```
+---@param hook? fun(text: string, context: moonwire.ErrorContext)
+function moonwire.on_error(hook) end
+
+---Whose handler failed.
+---@class moonwire.ErrorContext
+---@field kind "websocket"|"client"|"http"|"upgrade"|"task"|"timer"|"coroutine"|"luv callback"|string
+---@field route? string the pattern of the route, or a client's address without its query
+---@field event? string the handler: "message", "open" …; of a request its method
+---@field id? integer `ws.id`
+---@field remote_address? string
+---@field remote_port? integer
+---@field path? string of a request, without the query
+---@field request_id? string the request's X-Request-Id
+---@field ws? moonwire.WebSocket
+---@field request? moonwire.Request
 
 ---@class moonwire.Rejection
 ---@field status integer

@@ -15,6 +15,7 @@
 ---@field response_headers table<string, string> clients: of the server's 101, by lower-case name
 ---@field buffered integer bytes that wait to be sent
 ---@field ready_state 0|1|2|3 `moonwire.CONNECTING`, `OPEN`, `CLOSING`, `CLOSED`; a client between two attempts is CLOSED
+---@field ending? moonwire.Ending why its connection ended, in `close` and ever after; nil before that
 local WebSocket = {}
 
 ---Queue one message (RFC 6455 §5.6). Order is kept; nothing is lost without being told. Raises when a text is not UTF-8 and for
@@ -101,5 +102,25 @@ function WebSocket:terminate() end
 ---@return string? message
 ---@return "connecting"|"closing"|"closed"|nil code
 function WebSocket:ping(data) end
+
+---Why a connection ended. Made anew whenever `ws.ending` is looked at. Times are seconds before the end.
+---```lua
+---close = function(ws, code, reason)
+---  local ending = ws.ending
+---  if ending.by == "us" then print(ending.rule, ending.text) end     --> pong_timeout  no answer to a ping in 8 s
+---end
+---```
+---@class moonwire.Ending
+---@field by "us"|"peer" who ended it; "us" is this program: its script, its limits, its time-outs
+---@field rule string such as "pong_timeout"; the reference lists them
+---@field text string one sentence for people
+---@field began? string the rule for which it was being closed already, when it then ended for another one
+---@field error? string the system's name of what broke the connection, such as "ECONNRESET"; "EPROTO" is TLS
+---@field code integer as `close` gets it
+---@field reason string likewise
+---@field queued integer bytes that waited to be sent and never left
+---@field received_ago number since bytes last came from the peer
+---@field message_ago number since a message last came or went
+---@field pinged_ago? number since moonwire last sent a ping by itself; nil: it never did
 
 return WebSocket
