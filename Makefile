@@ -12,6 +12,10 @@ DESTDIR  ?=
 SANITIZE ?=# e.g. address,undefined
 EXAMPLE  ?= front# which one `run` runs
 ARGS     ?=# what `run`, `test` and `bench` hand to their script
+SECONDS  ?= 60# how long `fuzz` gives each target
+TARGET   ?=# the targets that `fuzz` runs, all by default
+JOBS     ?= 2# how many of them at a time
+FUZZ_SECONDS ?= 60# SECONDS of the fuzzing that is a part of `test`
 V        ?=# 1 shows the whole commands
 
 # --- the project's own ------------------------------------------------------------------------------------------------
@@ -31,7 +35,12 @@ check_modes  := check-gcc check-clang
 
 sources      := $(sort $(wildcard src/*.c src/*/*.c))
 native_tests := $(sort $(wildcard spec/native/*_test.c))
-c_files      := $(sources) $(native_tests) $(sort $(wildcard src/*.h src/*/*.h spec/native/*.h))
+fuzz_targets := $(patsubst spec/fuzz/%_fuzz.c,%,$(sort $(wildcard spec/fuzz/*_fuzz.c)))
+fuzz_shared  := $(filter-out %_fuzz.c,$(sort $(wildcard spec/fuzz/*.c)))
+fuzz_programs := $(fuzz_targets:%=build/fuzz/%_fuzz)
+fuzz_sources := $(fuzz_shared) $(fuzz_targets:%=spec/fuzz/%_fuzz.c)
+c_files      := $(sources) $(native_tests) $(fuzz_sources) \
+                $(sort $(wildcard src/*.h src/*/*.h spec/native/*.h spec/fuzz/*.h))
 lua_files    := $(shell find lua -name '*.lua' 2>/dev/null | sort)
 # What running examples leave beside themselves is not part of them.
 examples     := $(shell find examples -type f -not -path '*/.*' -not -name '*.db*' -not -name '*.key' 2>/dev/null | sort)
@@ -47,14 +56,14 @@ cppflags     := -D_GNU_SOURCE -Isrc
 # Lua comes from the archive, whole and exported: the modules that scripts load (cjson, lfs …) must find this Lua and no
 # other. Static it is also measurably faster than behind the procedure linkage table.
 ldflags       = -rdynamic -Wl,--as-needed
-libraries     = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a $(pkg_libs) -lm -ldl -lpthread
+libraries     = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive $(pkg_libs) -lm -ldl -lpthread
 
 # Quoted where they are used: a PREFIX may have spaces.
 bin_dir      := $(DESTDIR)$(PREFIX)/bin
 share_dir    := $(DESTDIR)$(PREFIX)/share/moonwire
 
 # `run` and `test` first install what they miss from the system's packages; the other targets never do.
-needs := $(if $(filter run test,$(MAKECMDGOALS)),build examples) $(filter test,$(MAKECMDGOALS))
+needs := $(if $(filter run test,$(MAKECMDGOALS)),build examples) $(if $(filter test,$(MAKECMDGOALS)),test fuzz)
 ifneq ($(strip $(needs)),)
 ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),)
 $(shell src/bootstrap need $(needs) >&2)
@@ -64,10 +73,17 @@ endif
 endif
 endif
 
+ifneq ($(filter fuzz,$(MAKECMDGOALS)),)
+ifeq ($(shell command -v clang),)
+$(error fuzz: clang is missing; src/bootstrap need fuzz installs what this target uses)
+endif
+endif
+
 # --- what to ask for --------------------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all run test check format bench install uninstall clean help native specs check-c check-lua check-tools
+.PHONY: all run test fuzz check format bench install uninstall clean help native specs fuzz-smoke fuzz-tools check-c \
+        check-lua check-tools
 .DELETE_ON_ERROR:
 
 all: $(program) ## build the program (default); SANITIZE=address,undefined builds it with checks
@@ -75,7 +91,10 @@ all: $(program) ## build the program (default); SANITIZE=address,undefined build
 run: $(program) ## install what is missing, build, and run all examples with a front page; EXAMPLE=chat runs one
 	$(program) examples/$(EXAMPLE)/server.lua $(ARGS)
 
-test: native specs ## install what is missing, build, and run every test, plain and under sanitizers
+test: native fuzz-smoke specs ## install what is missing, build, run every test, plain and under sanitizers, and fuzz
+
+fuzz: $(fuzz_programs) ## invented input, for SECONDS=60 each, to what reads from the network; e.g. TARGET=frame JOBS=2
+	@spec/fuzz/run.sh $(SECONDS) $(JOBS) $(or $(TARGET),$(fuzz_targets))
 
 check: check-c check-lua ## compile with gcc and clang, no warning allowed; static analysis; style
 
@@ -107,13 +126,15 @@ help: ## this list
 
 # --- building ---------------------------------------------------------------------------------------------------------
 
-modes := $(sort release $(mode) $(call mode_of,$(sanitizers)) $(check_modes))
+modes := $(sort release $(mode) $(call mode_of,$(sanitizers)) $(check_modes) fuzz)
 
 sanitize = $(if $(1),-fsanitize=$(1) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 build/$(call mode_of,$(sanitizers))/%: mode_flags = $(call sanitize,$(sanitizers))
 ifneq ($(SANITIZE),)
 build/$(mode)/%:    mode_flags = $(call sanitize,$(SANITIZE))
 endif
+build/fuzz/%:        compiler = clang
+build/fuzz/%:        mode_flags = -fsanitize=fuzzer-no-link,$(sanitizers) -fno-omit-frame-pointer -fno-sanitize-recover=all
 build/check-gcc/%:   compiler = gcc
 build/check-clang/%: compiler = clang
 build/check-gcc/% build/check-clang/%: mode_flags = -Werror
@@ -130,18 +151,28 @@ build/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	$$(call show,cc)   $$(compile) -MMD -MP -c -o $$@ $$<
 
-build/$(1)/moonwire: $(sources:%.c=build/$(1)/%.o)
+# luv doesn't look at what malloc gives it: what it gets is never NULL (base/spare.h).
+build/$(1)/luv.a: Makefile
+	@mkdir -p $$(@D)
+	$$(call show,copy) objcopy --redefine-sym malloc=mw_sure_malloc --redefine-sym calloc=mw_sure_calloc \
+	    --redefine-sym free=mw_spare_free "$$$$($$(compiler) -print-file-name=liblua5.4-luv.a)" $$@
+
+build/$(1)/moonwire: $(sources:%.c=build/$(1)/%.o) build/$(1)/luv.a
 	$$(call show,link) $$(link) -o $$@ $$^ $$(libraries)
 
 $(native_tests:spec/native/%.c=build/$(1)/spec/%): build/$(1)/spec/%: \
-    build/$(1)/spec/native/%.o $(patsubst %.c,build/$(1)/%.o,$(filter-out src/main.c,$(sources)))
+    build/$(1)/spec/native/%.o $(patsubst %.c,build/$(1)/%.o,$(filter-out src/main.c,$(sources))) build/$(1)/luv.a
 	@mkdir -p $$(@D)
 	$$(call show,link) $$(link) -o $$@ $$^ $$(libraries)
 endef
 $(foreach m,$(modes),$(eval $(call rules_of_mode,$(m))))
 
+$(fuzz_programs): build/fuzz/%: build/fuzz/spec/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$(fuzz_shared)) \
+    $(patsubst %.c,build/fuzz/%.o,$(filter-out src/main.c,$(sources))) | fuzz-tools
+	$(call show,link) $(link) -fsanitize=fuzzer -o $@ $^ $(libraries)
+
 .SECONDARY:
--include $(foreach m,$(modes),$(patsubst %.c,build/$(m)/%.d,$(sources) $(native_tests)))
+-include $(foreach m,$(modes),$(patsubst %.c,build/$(m)/%.d,$(sources) $(native_tests) $(fuzz_sources)))
 
 # --- testing ----------------------------------------------------------------------------------------------------------
 
@@ -153,10 +184,20 @@ native: $(native_programs)
 	    echo "$$t: $$(tail -n 1 "$$t.log")"; done
 
 # Plain first, as it fails faster. The interpreter is our own program: specs wait for their events on its loop.
-specs: native $(test_modes:%=build/%/moonwire) spec/node_modules/.stamp
+specs: native $(test_modes:%=build/%/moonwire) spec/node_modules/.stamp | $(if $(filter test,$(MAKECMDGOALS)),fuzz-smoke)
 	@failed=; for m in $(test_modes); do \
 	    echo "build/$$m/moonwire spec/run.lua $(ARGS)"; \
 	    build/$$m/moonwire spec/run.lua $(ARGS) || failed=1; done; [ -z "$$failed" ]
+
+# Not beside anything else: on a busy machine it finds less in its time.
+fuzz-smoke: native $(test_modes:%=build/%/moonwire) $(fuzz_programs)
+	@spec/fuzz/self_test.sh
+	@spec/fuzz/run.sh $(FUZZ_SECONDS) $(JOBS) $(fuzz_targets)
+
+fuzz-tools:
+	@echo 'int LLVMFuzzerTestOneInput(const char *data, long len); int LLVMFuzzerTestOneInput(const char *data, long len) \
+	    { return data && len < 0; }' | clang -fsanitize=fuzzer,$(sanitizers) -x c -o /dev/null - 2>/dev/null || { \
+	    echo "fuzz: clang with libFuzzer is missing; src/bootstrap need fuzz installs what this target uses" >&2; exit 1; }
 
 # The peers from npm. Exact versions stand in spec/package.json; nothing is written outside of spec/node_modules.
 spec/node_modules/.stamp: spec/package.json
@@ -166,6 +207,7 @@ spec/node_modules/.stamp: spec/package.json
 
 # --- checking ---------------------------------------------------------------------------------------------------------
 
+checked     := $(sources) $(native_tests) $(fuzz_sources)
 check_tools := gcc clang cppcheck clang-tidy clang-format luacheck
 
 check-tools:
@@ -173,11 +215,11 @@ check-tools:
 	    echo "check: $$t is missing; src/bootstrap need check installs what this target uses" >&2; exit 1; }; done
 
 # cppcheck takes arrays that are filled through pointers for uninitialised; both compilers and clang-tidy look as well.
-check-c: check-tools $(foreach m,$(check_modes),$(patsubst %.c,build/$(m)/%.o,$(sources) $(native_tests)))
+check-c: check-tools $(foreach m,$(check_modes),$(patsubst %.c,build/$(m)/%.o,$(checked)))
 	@echo "  clang-format"; clang-format --dry-run --Werror $(c_files)
 	@echo "  cppcheck"; cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	    --error-exitcode=1 --suppress=missingIncludeSystem --suppress=uninitvar $(cppflags) $(sources) $(native_tests)
-	@echo "  clang-tidy"; printf '%s\n' $(sources) $(native_tests) | xargs -n 4 -P $(shell nproc) sh -c \
+	    --error-exitcode=1 --suppress=missingIncludeSystem --suppress=uninitvar $(cppflags) $(checked)
+	@echo "  clang-tidy"; printf '%s\n' $(checked) | xargs -n 4 -P $(shell nproc) sh -c \
 	    'clang-tidy --quiet "$$@" -- -std=gnu11 $(cppflags) $(pkg_cflags) $(warnings) 2>/dev/null' --
 
 check-lua: check-tools

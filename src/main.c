@@ -1,9 +1,11 @@
 /* main.c - options in, exit code out. */
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <libwebsockets.h>
 #include <lua.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "moonwire.h"
@@ -59,6 +61,19 @@ static int supervise(struct mw_runtime_options *options)
     return mw_supervisor_run(&supervisor);
 }
 
+/* The first descriptor that is opened takes the lowest free number: the log must not get into a client's connection because
+ * whoever started us had closed standard error. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct mw_runtime_options options;
@@ -77,6 +92,8 @@ int main(int argc, char **argv)
     case MW_OPTIONS_RUN:
         break;
     }
+    fill_standard_descriptors();
+    mw_log_configure(options.log_level, options.log_json);
     if (options.user) {
         if (!mw_privileges_find(&privileges, options.user, why, sizeof why)) {
             fprintf(stderr, "moonwire: %s\n", why);

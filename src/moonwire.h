@@ -49,6 +49,7 @@ struct mw_runtime {
     int64_t next_id; /* of WebSockets */
     int text_ref;    /* "text" and "binary", interned once */
     int binary_ref;
+    int memory_ref;          /* "memory": the code of what failed for want of it */
     const char *binary_name; /* the latter as C sees it */
     bool script_over;        /* the main chunk has ended */
     bool failed;             /* an error that nobody handled: the exit code will be 1 */

@@ -2,7 +2,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime.h"
 
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <signal.h>
@@ -13,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/spare.h"
+#include "base/threads.h"
 #include "bind/collector.h"
 #include "bind/core.h"
 #include "bind/coroutine.h"
@@ -92,11 +93,15 @@ static void set_arg(lua_State *L, const struct mw_runtime_options *options)
     lua_setglobal(L, "arg");
 }
 
-/* An error outside any protected call is a defect of moonwire itself. */
+/* An error outside any protected call: of memory, where a callback of luv's makes its arguments; any other would be a defect of
+ * moonwire itself. Nothing can go on behind it. */
 static int on_panic(lua_State *L)
 {
-    mw_log(MW_LOG_ERROR, "unprotected error in Lua: %s", lua_tostring(L, -1));
-    return 0;
+    const char *error = lua_tostring(L, -1);
+
+    mw_log(MW_LOG_ERROR, "%s, in the middle of what can't be undone: the process ends", error ? error : "an error");
+    fflush(stdout);
+    _exit(1);
 }
 
 static int open_lua(lua_State *L)
@@ -116,6 +121,8 @@ static int open_lua(lua_State *L)
     runtime->text_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     runtime->binary_name = lua_pushliteral(L, "binary");
     runtime->binary_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushliteral(L, "memory");
+    runtime->memory_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
@@ -129,17 +136,25 @@ static int load_chunk(lua_State *L, const struct mw_runtime_options *options)
     return luaL_loadstring(L, "require('moonwire.repl').run()");
 }
 
+/* Leaves the chunk and its arguments. */
+static int load_with_arguments(lua_State *L)
+{
+    const struct mw_runtime_options *options = lua_touserdata(L, 1);
+
+    lua_settop(L, 0);
+    if (load_chunk(L, options) != LUA_OK)
+        return lua_error(L);
+    luaL_checkstack(L, options->argc, "too many arguments");
+    for (int i = 0; i < options->argc; i++)
+        lua_pushstring(L, options->argv[i]);
+    return options->argc + 1;
+}
+
 static bool load_main(lua_State *L, const struct mw_runtime_options *options)
 {
-    int status = load_chunk(L, options);
-
-    if (status == LUA_OK && !lua_checkstack(L, options->argc)) {
-        lua_pushliteral(L, "too many arguments");
-        status = LUA_ERRMEM;
-    }
-    for (int i = 0; i < options->argc && status == LUA_OK; i++)
-        lua_pushstring(L, options->argv[i]);
-    if (status == LUA_OK)
+    lua_pushcfunction(L, load_with_arguments);
+    lua_pushlightuserdata(L, (void *)options);
+    if (lua_pcall(L, 1, LUA_MULTRET, 0) == LUA_OK)
         return true;
     mw_failure_log(NULL, lua_tostring(L, -1));
     lua_pop(L, 1);
@@ -289,19 +304,6 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* The first descriptor that is opened takes the lowest free number: the log must not get into a client's connection because
- * whoever started us had closed standard error. */
-static void fill_standard_descriptors(void)
-{
-    int fd;
-
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 static void on_held_due(uv_timer_t *timer)
 {
     if (mw_log_tell(false))
@@ -317,12 +319,14 @@ static bool boot(struct process *process)
 {
     struct mw_runtime *runtime = &process->runtime;
 
-    fill_standard_descriptors();
-    mw_log_configure(process->options->log_level, process->options->log_json);
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
-    if (uv_loop_init(&process->loop) || mw_engine_init(&process->engine, &process->loop)) {
-        mw_log(MW_LOG_ERROR, "the event loop can't be set up");
+    uv_replace_allocator(mw_spare_malloc, mw_spare_realloc, mw_spare_calloc, mw_spare_free);
+    int status = uv_loop_init(&process->loop);
+    if (!status)
+        status = mw_engine_init(&process->engine, &process->loop);
+    if (status) {
+        mw_log(MW_LOG_ERROR, "the event loop can't be set up: %s", uv_strerror(status));
         return false;
     }
     runtime->loop = &process->loop;
@@ -345,12 +349,13 @@ static bool boot(struct process *process)
     uv_unref((uv_handle_t *)&process->held);
     mw_log_on_held(on_held, &process->held);
     lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->memory.allocator);
-    if (!L) {
-        mw_log(MW_LOG_ERROR, "not enough memory for Lua");
+    if (L)
+        mw_task_open(runtime, L);
+    if (!runtime->main_task || !mw_threads_prepare()) {
+        mw_log(MW_LOG_ERROR, "not enough memory for %s", runtime->main_task ? "threads" : "Lua");
         return false;
     }
     lua_atpanic(L, on_panic);
-    mw_task_open(runtime, L);
     lua_pushcfunction(L, open_lua);
     lua_pushlightuserdata(L, process);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
@@ -408,8 +413,10 @@ int mw_runtime_run(const struct mw_runtime_options *options)
 {
     struct process *process = calloc(1, sizeof *process);
 
-    if (!process)
+    if (!process) {
+        mw_log(MW_LOG_ERROR, "not enough memory to start");
         return 1;
+    }
     process->options = options;
     if (!boot(process)) {
         free(process);

@@ -22,6 +22,7 @@ local STREAM_PAUSE = 0.01
 -- Limits that an app sets for all of its ports, or `listen` for one.
 local LIMITS = {
   max_head_bytes = options.integer(256, 1 << 20),
+  max_request_line = options.integer(256, 1 << 20),
   max_headers = options.integer(1, 256),
   head_timeout = options.seconds(0.001),
   body_timeout = options.seconds(0.001),

@@ -45,14 +45,20 @@ local function tell(app, text, make_context, ...)
   end
 end
 
+local function request_id(req)
+  return req:header "x-request-id"
+end
+
 local function websocket_context(ws, kind, route, event)
+  local is_server = kind == "websocket"
   return {
     kind = kind,
     route = route,
     event = event,
     id = ws.id,
     remote_address = ws.remote_address,
-    remote_port = kind == "websocket" and ws.request.remote_port or nil,
+    remote_port = is_server and ws.request.remote_port or nil,
+    request_id = is_server and request_id(ws.request) or nil,
     ws = ws,
   }
 end
@@ -65,10 +71,6 @@ end
 ---@param text string
 function M.of_websocket(app, ws, route, event, text)
   tell(app, text, websocket_context, ws, app and "websocket" or "client", route, event)
-end
-
-local function request_id(req)
-  return req:header "x-request-id"
 end
 
 local function request_context(req, kind, route, event)

@@ -95,7 +95,7 @@ local function settle(context)
   elseif res.sent then
     res:finish()
   elseif res.missing_file then
-    response_module.answer(res, 404)
+    response_module.answer(res, res.is_short and 503 or 404)
   else
     fail(context, "the handler returned without a response (res:defer() keeps it open)")
     response_module.answer(res, 500)
@@ -144,6 +144,20 @@ local function respond(context, exchange)
   end
 end
 
+local function answer(app, exchange, req, res, fault, opening)
+  if app.closing then
+    res.must_close = true
+  end
+  if fault then
+    res.must_close = true
+    response_module.answer(res, 400, fault .. "\n")
+  elseif opening then
+    upgrade.serve(app, exchange, req, res)
+  else
+    respond({ app = app, req = req, res = res }, exchange)
+  end
+end
+
 ---Answer one request. (Core's handler: runs in a task of its own.)
 ---@param app table
 ---@param exchange table core's
@@ -157,16 +171,12 @@ function M.serve(app, exchange)
   local req = request_module.new(exchange, parts or { path = "/", segments = {}, query = "" })
   local res = response_module.new(exchange, req, app.on_response_done)
   app.responses[res] = true
-  if app.closing then
-    res.must_close = true
-  end
-  if not parts then
-    res.must_close = true
-    response_module.answer(res, 400, message .. "\n")
-  elseif opening then
-    upgrade.serve(app, exchange, req, res)
-  else
-    respond({ app = app, req = req, res = res }, exchange)
+  local ok, trace = xpcall(answer, failure.traceback, app, exchange, req, res, not parts and message, opening)
+  if not ok then
+    -- No script's fault: there was no memory. Core answers when not even this can.
+    app.on_response_done(res)
+    core.fail(trace, "http")
+    response_module.answer(res, 500)
   end
 end
 

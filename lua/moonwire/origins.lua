@@ -23,12 +23,12 @@ local function parse(text)
   if not host then
     host, port = rest:match("^([%w%-%._]+):?(%d*)$")
   end
+  -- More digits than a port has are not the scheme's own port, which they would become below.
+  if not host or #port > 5 then
+    return nil
+  end
   scheme = scheme:lower()
-  return host and {
-    scheme = scheme,
-    host = host:lower(),
-    port = math.tointeger(tonumber(port)) or url.DEFAULT_PORTS[scheme],
-  }
+  return { scheme = scheme, host = host:lower(), port = math.tointeger(tonumber(port)) or url.DEFAULT_PORTS[scheme] }
 end
 
 local function origin(value)

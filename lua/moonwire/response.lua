@@ -245,6 +245,7 @@ function Response:file(path, file_options)
   local ok, message, code = static.send_file(self, path, file_options)
   if not ok and not self.sent then
     self.missing_file = message
+    self.is_short = static.SHORTAGES[code]
   end
   return ok, message, code
 end

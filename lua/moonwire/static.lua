@@ -3,6 +3,7 @@
 -- followed, lies inside the directory that was given. Reads in pieces, never faster than the client takes them.
 -- SPDX-License-Identifier: MIT
 
+local core = require "moonwire.core"
 local fs = require "moonwire.fs"
 local http_date = require "moonwire.http_date"
 local mime = require "moonwire.mime"
@@ -16,6 +17,9 @@ local M = {}
 local PIECE_SIZE = 65536
 -- A FIFO must not hold a thread of the pool until somebody writes to it.
 local OPEN_FLAGS = uv.constants.O_RDONLY | uv.constants.O_NONBLOCK
+
+-- Codes that say nothing about the file: it may well be there.
+M.SHORTAGES = { ENOMEM = true, EMFILE = true, ENFILE = true }
 
 local YEAR = 31536000
 local MOUNT_OPTIONS = {
@@ -296,6 +300,17 @@ local function redirect_to_slash(request, res)
   return res:redirect("/" .. table.concat(encoded, "/") .. "/" .. (query ~= "" and "?" .. query or ""), 301)
 end
 
+-- A 404 might be kept by clients and caches. False: it is one.
+local function fail_for_now(res, message, code)
+  if not M.SHORTAGES[code] then
+    return false
+  end
+  core.log("error", message)
+  res.status = 503
+  res:send "503 Service Unavailable\n"
+  return true
+end
+
 ---Answer from a mount. Waits.
 ---@param mount moonwire.static.Mount
 ---@param request moonwire.Request
@@ -303,12 +318,12 @@ end
 ---@return boolean found when false, nothing was sent
 function M.serve(mount, request, res)
   local path, wants_directory = M.local_path(mount, request.segments)
-  local fd, stat
+  local fd, stat, code
   if path then
-    fd, stat = open(path, mount.root)
+    fd, stat, code = open(path, mount.root)
   end
   if not fd then
-    return false
+    return fail_for_now(res, stat, code)
   elseif stat.type == "directory" then
     fs.close(fd)
     if not mount.index then
@@ -318,9 +333,9 @@ function M.serve(mount, request, res)
       return true
     end
     path = path .. "/" .. mount.index
-    fd, stat = open(path, mount.root)
+    fd, stat, code = open(path, mount.root)
     if not fd then
-      return false
+      return fail_for_now(res, stat, code)
     end
     wants_directory = false
   end

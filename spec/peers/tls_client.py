@@ -2,7 +2,8 @@
 #
 # Commands: {"get": {port, path, servername, ca, cert, key, version: "1.2"|"1.3", ciphers, alpn: [name, …], resume: name}}
 #   A session is kept under the name `resume`, and offered the next time that name is used; `port` may be another one.
-# Reports: got (version, cipher, alpn, names, serial, reused, status, body), refused (message)
+#   {"connect": {…}}    the same without the GET; then {"ask": path}
+# Reports: connected, sent, got (version, cipher, alpn, names, serial, reused, status, body), refused (message)
 # SPDX-License-Identifier: MIT
 
 import asyncio
@@ -47,25 +48,43 @@ def read_answer(stream):
     return int(head.split()[1]), body.decode()
 
 
+def connect(settings):
+    context, session = kept.get(settings.get("resume")) or (make_context(settings), None)
+    plain = socket.create_connection(("127.0.0.1", settings["port"]), SECONDS)
+    return context.wrap_socket(plain, server_hostname=settings.get("servername"), session=session)
+
+
+def ask(stream, path):
+    stream.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    report("sent")
+    status, body = read_answer(stream)
+    shown = stream.getpeercert()
+    return dict(version=stream.version(), cipher=stream.cipher()[0], alpn=stream.selected_alpn_protocol(),
+                names=[value for _, value in shown.get("subjectAltName", ())], serial=shown.get("serialNumber"),
+                compression=stream.compression(), reused=bool(stream.session_reused), status=status, body=body)
+
+
 def get(settings):
-    name = settings.get("resume")
-    context, session = kept.get(name) or (make_context(settings), None)
-    with socket.create_connection(("127.0.0.1", settings["port"]), SECONDS) as plain:
-        with context.wrap_socket(plain, server_hostname=settings.get("servername"), session=session) as stream:
-            path = settings.get("path", "/")
-            stream.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            status, body = read_answer(stream)
-            if name:
-                kept[name] = context, stream.session
-            shown = stream.getpeercert()
-            report("got", version=stream.version(), cipher=stream.cipher()[0], alpn=stream.selected_alpn_protocol(),
-                   names=[value for _, value in shown.get("subjectAltName", ())], serial=shown.get("serialNumber"),
-                   compression=stream.compression(), reused=bool(stream.session_reused), status=status, body=body)
+    with connect(settings) as stream:
+        answer = ask(stream, settings.get("path", "/"))
+        if "resume" in settings:
+            kept[settings["resume"]] = stream.context, stream.session
+        report("got", **answer)
+
+
+opened = []
 
 
 async def run(command):
     try:
-        get(command["get"])
+        if "connect" in command:
+            opened.append(connect(command["connect"]))
+            report("connected")
+        elif "ask" in command:
+            with opened.pop() as stream:
+                report("got", **ask(stream, command["ask"]))
+        else:
+            get(command["get"])
     except (ssl.SSLError, OSError) as error:
         report("refused", message=getattr(error, "reason", None) or str(error))
 

@@ -17,7 +17,7 @@ local GOOD = "GET /good HTTP/1.1\r\nHost: x\r\n\r\n"
 
 local app, path, port
 local calls, logged = {}, {} -- what reached the application and the log
-local core_log = core.log
+local core_log, core_fail = core.log, core.fail
 
 local function called(text)
   calls[#calls + 1] = text
@@ -227,6 +227,9 @@ setup(function()
   core.log = function(level, text)
     logged[#logged + 1] = level .. " " .. text
   end
+  core.fail = function(text, _, route, event)
+    logged[#logged + 1] = ("error %s %s: %s"):format(event, route, text)
+  end
   app = make_app()
   path = async.directory() .. "/socket"
   assert(app:listen { path = path })
@@ -234,7 +237,7 @@ setup(function()
 end)
 
 teardown(function()
-  core.log = core_log
+  core.log, core.fail = core_log, core_fail
   raw.close_all()
   app:close { timeout = 5 }
 end)

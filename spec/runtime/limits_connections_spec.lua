@@ -99,6 +99,11 @@ it("max_per_address: the next is closed at accept, until one has left", function
 end)
 
 
+it("max_per_address: the same for clients of IPv6", function()
+  assert.same({ 2, 1 }, { visit(serve_page { host = "::1", max_per_address = 2 }, 3, "::1") })
+  assert.same({ 3, 0 }, { visit(serve_page { host = "::1" }, 3, "::1") })
+end)
+
 describe("max_connects_per_address", function()
   -- The seconds are what the limit is made of.
   local function let_second_pass()

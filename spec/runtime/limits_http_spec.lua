@@ -46,18 +46,35 @@ describe("a request's", function()
     assert.equal(200, status_of(head_of(300) .. head_of(300)))
   end)
 
-  it("line: 8 KiB", function()
-    local app = moonwire.app()
-    app:get("/", function(_, res)
-      res:send "fine"
+  it("line: max_request_line", function()
+    local app = moonwire.app { max_head_bytes = 1 << 16 }
+    app:get("/", function(req, res)
+      res:send(tostring(#req.url))
     end)
-    port = limits.serve(app)
     local function line_of(bytes)
       local line = "GET /?%s HTTP/1.1"
       return line:format(("x"):rep(bytes - #line + 2)) .. "\r\nHost: x\r\n\r\n"
     end
-    assert.equal(200, status_of(line_of(8192)))
-    assert.equal(414, status_of(line_of(8193)))
+    for _, most in ipairs { 256, 8192, 40000 } do
+      port = limits.serve(app, { max_request_line = most ~= 8192 and most or nil })
+      local client = visitor.connect(port)
+      client:write(line_of(most))
+      local status, body = client:response()
+      assert.same({ 200, tostring(most - #"GET  HTTP/1.1") }, { status, body })
+      assert.equal(414, status_of(line_of(most + 1)))
+    end
+  end)
+
+  it("line: max_request_line, which a WebSocket may need to read its request again", function()
+    local long = "/?x=" .. ("y"):rep(10000)
+    port = limits.serve_ws({
+      open = function(ws)
+        ws:send(tostring(#ws.request.query.x))
+      end,
+    }, { max_request_line = 20000 })
+    local ws = visitor.connect(port)
+    ws:upgrade(long)
+    assert.equal("10000", ws:message())
   end)
 
   it("headers: max_headers", function()

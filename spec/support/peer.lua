@@ -194,6 +194,20 @@ function Peer:expect(name, seconds)
   return table.remove(self.events, found)
 end
 
+---Take the first event that has one of these names; wait for it if need be.
+---@param ... string
+---@return table event
+function Peer:expect_any(...)
+  local names, found = { ... }, nil
+  async.wait_until(function()
+    for _, name in ipairs(names) do
+      found = found or find(self.events, name)
+    end
+    return found or self.exit
+  end, table.concat(names, " or "))
+  return found and table.remove(self.events, found) or error(self:report "it ended before that", 2)
+end
+
 ---How many events of that name have come and were not taken.
 ---@param name string
 ---@return integer

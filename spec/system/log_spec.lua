@@ -169,10 +169,11 @@ describe("the service goes on when standard error", function()
       local child = program.spawn({ "-c", 'exec "$@" 2' .. redirection, "sh", program.binary, path },
         { command = "/bin/sh" })
       local port = child:expect("listening").port
+      -- A descriptor that is free would be given to a connection, or to the loop, and the log would go there.
+      assert.equal(what == "is closed" and "/dev/null" or "/dev/full", uv.fs_readlink(("/proc/%d/fd/2"):format(child.pid)))
       for _ = 1, 5 do
         local client = visitor.connect(port)
         client:request "/log/3"
-        -- Nothing of the log gets into a connection that was given the number of a descriptor that was free.
         local status, body = client:response()
         assert.same({ 200, "logged", "" }, { status, body, client.received })
         client:request "/error"
@@ -184,49 +185,70 @@ describe("the service goes on when standard error", function()
     end)
   end
 
-  it("is a pipe whose reader stalls, and what was lost is told when it reads on", function()
-    local path = program.write(SERVER)
-    local stdout, stderr = uv.new_pipe(false), uv.new_pipe(false)
-    local port, text, exit_code, is_over
-    local handle
-    handle = uv.spawn(program.binary, { args = { path }, stdio = { nil, stdout, stderr } }, function(code)
-      exit_code = code
-      handle:close()
-      async.wake()
-    end)
-    stdout:read_start(function(_, bytes)
-      port = port or tonumber(bytes and bytes:match "%d+")
-      async.wake()
-    end)
-    async.wait_until(function()
-      return port
-    end, "the port")
-    assert.same({ 200, "logged" }, { get(port, "/log/500") }) -- more than any pipe holds
-    assert.same({ 200, "logged" }, { get(port, "/log/20") })
-    text = ""
-    stderr:read_start(function(_, bytes)
-      text, is_over = text .. (bytes or ""), bytes == nil
-      async.wake()
-    end)
-    async.wait_until(function()
-      return #text > 10000
-    end, "the first lines")
-    assert.same({ 200, "logged" }, { get(port, "/log/1") })
-    assert.equal(200, (get(port, "/end")))
-    async.wait_until(function()
-      return exit_code and is_over
-    end, "the end")
-    stdout:close()
-    stderr:close()
-    assert.equal(0, exit_code)
-    local whole = select(2, text:gsub("moonwire: info: x+\n", ""))
-    local lost = 0
-    for count in text:gmatch "moonwire: warning: (%d+) records before this one could not be written\n" do
-      lost = lost + tonumber(count)
+  -- What a process writes to and nobody reads yet: the end for it, and a function that makes the other end a stream.
+  local function socket_end()
+    local stream = uv.new_pipe(false)
+    return stream, function()
+      return stream
     end
-    assert.is_true(lost > 0)
-    assert.equal(521, whole + lost)
-    -- What is there are whole lines.
-    assert.equal("", (text:gsub("moonwire: info: x+\n", ""):gsub("moonwire: warning: [^\n]*\n", "")))
-  end)
+  end
+
+  local function pipe_end()
+    local ends = assert(uv.pipe({}, {}))
+    return ends.write, function()
+      uv.fs_close(ends.write)
+      local stream = uv.new_pipe(false)
+      stream:open(ends.read)
+      return stream
+    end
+  end
+
+  for what, make_end in pairs { pipe = pipe_end, socket = socket_end } do
+    it("is a " .. what .. " whose reader stalls, and what was lost is told when it reads on", function()
+      local path = program.write(SERVER)
+      local stdout, stderr_end, to_stream = uv.new_pipe(false), make_end()
+      local port, text, exit_code, is_over
+      local handle
+      handle = uv.spawn(program.binary, { args = { path }, stdio = { nil, stdout, stderr_end } }, function(code)
+        exit_code = code
+        handle:close()
+        async.wake()
+      end)
+      local stderr = to_stream()
+      stdout:read_start(function(_, bytes)
+        port = port or tonumber(bytes and bytes:match "%d+")
+        async.wake()
+      end)
+      async.wait_until(function()
+        return port
+      end, "the port")
+      assert.same({ 200, "logged" }, { get(port, "/log/500") }) -- more than any pipe holds
+      assert.same({ 200, "logged" }, { get(port, "/log/20") })
+      text = ""
+      stderr:read_start(function(_, bytes)
+        text, is_over = text .. (bytes or ""), bytes == nil
+        async.wake()
+      end)
+      async.wait_until(function()
+        return #text > 10000
+      end, "the first lines")
+      assert.same({ 200, "logged" }, { get(port, "/log/1") })
+      assert.equal(200, (get(port, "/end")))
+      async.wait_until(function()
+        return exit_code and is_over
+      end, "the end")
+      stdout:close()
+      stderr:close()
+      assert.equal(0, exit_code)
+      local whole = select(2, text:gsub("moonwire: info: x+\n", ""))
+      local lost = 0
+      for count in text:gmatch "moonwire: warning: (%d+) records before this one could not be written\n" do
+        lost = lost + tonumber(count)
+      end
+      assert.is_true(lost > 0)
+      assert.equal(521, whole + lost)
+      -- What is there are whole lines.
+      assert.equal("", (text:gsub("moonwire: info: x+\n", ""):gsub("moonwire: warning: [^\n]*\n", "")))
+    end)
+  end
 end)

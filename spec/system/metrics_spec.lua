@@ -346,6 +346,32 @@ describe("/metrics", function()
     finish(child)
   end)
 
+  it("counts who is refused by its address, and who comes too fast", function()
+    local child, path = start(nil, "{ max_per_address = 2 }")
+    local port = child:expect("listening").port
+    local _, _ = open_one(port), open_one(port)
+    assert.equal("", visitor.connect(port):expect_end())
+    expect_values(path, {
+      ['moonwire_connections_refused_total{reason="max_per_address"}'] = 1,
+      ['moonwire_connections_refused_total{reason="max_connects_per_address"}'] = 0,
+    })
+    finish(child)
+    child, path = start(nil, "{ max_connects_per_address = 1 }")
+    port = child:expect("listening").port
+    open_one(port)
+    local refused
+    repeat -- until two come within a second
+      local client = visitor.connect(port)
+      client:request "/fine"
+      refused = not pcall(client.response, client)
+    until refused
+    expect_values(path, {
+      ['moonwire_connections_refused_total{reason="max_per_address"}'] = 0,
+      ['moonwire_connections_refused_total{reason="max_connects_per_address"}'] = 1,
+    })
+    finish(child)
+  end)
+
   it("counts who is refused, and answers when nobody else gets in", function()
     local child, path = start(nil, "{ max_connections = 2 }")
     local port = child:expect("listening").port

@@ -53,10 +53,8 @@ local function get(port, settings)
     command[name] = value
   end
   client:tell { get = command }
-  local event = async.wait_until(function()
-    return client.events[1]
-  end, client:report "nothing came")
-  table.remove(client.events, 1)
+  local event = client:expect_any("got", "refused", "failed")
+  client.events = {}
   client:release()
   return event
 end
@@ -200,9 +198,8 @@ describe("a pair that is replaced", function()
     local child, port = start { cert = directory .. "/live.cert", key = directory .. "/live.key", reload = 0.1 }
     assert.equal(old.serial, get(port).serial)
     point(new)
-    async.wait_until(function()
-      return get(port).serial == new.serial
-    end)
+    expect_log(child, "is in use now")
+    assert.equal(new.serial, get(port).serial)
     child:stop()
     program.expect_clean_end(child)
   end)
@@ -298,6 +295,44 @@ describe("SIGHUP", function()
     end
   end)
 
+  it("ends a program whose TLS listener is closed, also while one of its requests goes on", function()
+    local child = program.start([[
+      local app, listener = moonwire.app()
+      app:get("/", function(req, res)
+        listener:close()
+        res:defer()
+        tell "closed"
+      end)
+      listener = serve(app, { tls = { cert = arg[1], key = arg[2] } })
+    ]], { tls.files().cert, tls.files().key })
+    local client = peer.take "tls_client.py"
+    client:tell { get = { port = child:expect("listening").port, ca = CA } }
+    child:expect "closed"
+    child:kill "sighup"
+    assert.equal(1, program.wait(child).signal)
+    client:expect "refused"
+  end)
+
+  it("reaches a program that is supervised", function()
+    local options, pair, directory = pair_in { reload = false }
+    local script = program.write([[
+      local moonwire = require "moonwire"
+      local tls = { cert = arg[1], key = arg[2], reload = false }
+      local listener = assert(moonwire.app():listen { host = "127.0.0.1", port = 0, tls = tls })
+      io.stdout:setvbuf "line"
+      print(moonwire.json.encode { event = "listening", port = listener:address().port })
+    ]])
+    local child = program.spawn { "--supervise", script, options.cert, options.key }
+    local port = child:expect("listening").port
+    local new = tls.issue(directory, "new")
+    replace(pair, new)
+    child:kill "sighup"
+    expect_log(child, "is in use now")
+    assert.equal(new.serial, get(port).serial)
+    child:kill "sigterm"
+    program.expect_clean_end(child)
+  end)
+
   it("reloads every listener, and does not keep the program running", function()
     local options, pair, directory = pair_in { reload = false }
     local child = program.start([[
@@ -322,6 +357,37 @@ describe("SIGHUP", function()
   end)
 end)
 
+describe("a listener", function()
+  it("that is closed when a client has just sent its request forgets that client", function()
+    local signal = async.directory() .. "/signal"
+    local child = program.start([[
+      local app = moonwire.app():get("/", function(req, res) res:send "hello" end)
+      local listener = serve(app, { tls = { cert = arg[1], key = arg[2] } })
+      local hangup = uv.new_async(function() listener:close() end)
+      next_order()
+      -- The loop stands still until the request is there: it is read, and then the listener is closed, in one turn.
+      tell "waiting"
+      repeat until io.open(arg[3])
+      hangup:send()
+      moonwire.sleep(0.05)
+      collectgarbage()
+      hangup:close()
+      tell "closed"
+    ]], { tls.files().cert, tls.files().key, signal })
+    local client = peer.take "tls_client.py"
+    client:tell { connect = { port = child:expect("listening").port, ca = CA } }
+    client:expect "connected"
+    child.stdin:write "go\n"
+    child:expect "waiting"
+    client:tell { ask = "/" }
+    client:expect "sent"
+    assert(io.open(signal, "w")):close()
+    assert.equal("the server closed the connection", client:expect("refused").message)
+    child:expect "closed"
+    assert.equal("", program.expect_clean_end(child))
+  end)
+end)
+
 describe("several names", function()
   local directory = async.directory()
   local default = tls.issue(directory, "default", { names = "DNS:first.example" })
@@ -329,11 +395,13 @@ describe("several names", function()
   local exact = tls.issue(directory, "exact", { names = "DNS:www.shop.example" })
   local both = tls.issue(directory, "both",
     { names = "DNS:a.example,DNS:B.example", key = "rsa:2048", subject = "/CN=cn.example" })
+  local nameless = tls.issue(directory, "nameless", { names = "IP:192.0.2.1", subject = "/CN=nameless.example" })
   local child, port
 
   before_each(function()
     child, port = start { cert = default.cert, key = default.key, reload = 0.1, also = {
       { cert = wild.cert, key = wild.key }, { cert = exact.cert, key = exact.key }, { cert = both.cert, key = both.key },
+      { cert = nameless.cert, key = nameless.key },
     } }
   end)
 
@@ -355,8 +423,11 @@ describe("several names", function()
 
   it("that nobody has, and none at all, get the first", function()
     assert.equal(default.serial, get(port).serial)
-    for _, name in ipairs { "unknown.example", "a.b.shop.example", "example", "cn.example", "xshop.example", "tls-1",
-      ("x"):rep(63) .. ".example" } do
+    for _, name in ipairs {
+      "unknown.example", "a.b.shop.example", "example", "xshop.example", ("x"):rep(63) .. ".example",
+      "cn.example", "nameless.example", -- of a subject
+      "tls-1", -- libwebsockets' own name for the listener
+    } do
       assert.equal(default.serial, get(port, { servername = name }).serial, name)
     end
   end)

@@ -28,6 +28,8 @@ describe("a page", function()
     { "same-host", "chrome-extension://h", "h", false },
     { "same-host", "http://h", nil, false },
     { "same-host", "", "h", false },
+    { "same-host", "http://h:99999999999999999999", "h", false },
+    { { "http://h" }, "http://h:99999999999999999999", "x", false },
     { "*", "http://evil", "h", true },
     { { "https://a.b" }, "https://A.b:443", "h", true },
     { { "https://a.b" }, "http://a.b", "h", false },

@@ -33,6 +33,7 @@ static struct {
     pthread_t owner; /* the thread that configured it */
     void (*on_held)(void *arg);
     void *on_held_arg;
+    bool is_due; /* it was called, and mw_log_tell has not told everything since */
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = MW_LOG_INFO};
 
 /* The log's only look at the clocks: the time of day to show, and one that never goes back to count with. */
@@ -212,7 +213,7 @@ bool mw_log_tell(bool at_end)
     state.patience_ms = at_end ? LAST_PATIENCE_MS : 0;
     deliver_all_held(now_ms, at_end, &wall);
     deliver_lost(&wall);
-    bool more = owes_something();
+    bool more = state.is_due = owes_something();
     pthread_mutex_unlock(&state.lock);
     return more;
 }
@@ -227,14 +228,14 @@ void mw_log_write(const struct mw_log_record *record)
         return;
     pthread_mutex_lock(&state.lock);
     uint64_t now_ms = read_clocks(&wall);
-    bool owed = owes_something();
     deliver_all_held(now_ms, false, &wall);
     bool passes = mw_log_limit_pass(&state.limit, record, now_ms, &held, &told);
     if (told)
         deliver_held(&held, &wall);
     if (passes)
         deliver(record, &wall);
-    bool begins = !owed && owes_something() && state.on_held && pthread_equal(state.owner, pthread_self());
+    bool begins = owes_something() && !state.is_due && state.on_held && pthread_equal(state.owner, pthread_self());
+    state.is_due = state.is_due || begins;
     void (*on_held)(void *arg) = state.on_held;
     void *arg = state.on_held_arg;
     pthread_mutex_unlock(&state.lock);

@@ -105,8 +105,9 @@ int mw_client_connect(lua_State *L)
     options.deflate = &route->settings.deflate;
     luaL_argcheck(L, options.host_header && options.target, 1, "host_header and target are expected");
     if (lua_isnil(L, 3)) {
+        lua_newtable(L); /* may raise: before the box is anchored */
         ws = mw_ws_new(L, 2);
-        lua_newtable(L);
+        lua_insert(L, -2);
         lua_setiuservalue(L, -2, MW_WS_FIELDS);
     } else {
         ws = mw_ws_check(L, 3);
@@ -115,7 +116,9 @@ int mw_client_connect(lua_State *L)
         lua_pushvalue(L, 3);
     }
     ws->opening = mw_opening_start(mw_runtime_of(L)->engine, &options, &events, ws);
-    if (!ws->opening)
+    if (!ws->opening) {
+        mw_ws_release(ws);
         return luaL_error(L, "not enough memory");
+    }
     return 1;
 }

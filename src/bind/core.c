@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <uv.h>
 
+#include "base/log.h"
 #include "bind/client.h"
 #include "bind/ending.h"
 #include "bind/exchange.h"
@@ -49,16 +50,15 @@ static int core_on_stop(lua_State *L)
     return add_handler(L, STOP_HANDLERS);
 }
 
-void mw_core_run_exit_handlers(lua_State *L, double seconds)
+/* Arguments: the seconds there are. */
+static int run_exit_handlers(lua_State *L)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, EXIT_HANDLERS);
-    lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
-    for (lua_Integer i = 1; i <= count; i++) {
-        lua_rawgeti(L, -1, i);
-        lua_pushnumber(L, seconds);
+    for (lua_Integer i = 1; lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
+        lua_pushvalue(L, 1);
         mw_task_spawn(L, 1, NULL, NULL);
     }
-    lua_pop(L, 1);
+    return 0;
 }
 
 static void stop_handler_done(void *arg, const char *error)
@@ -70,16 +70,37 @@ static void stop_handler_done(void *arg, const char *error)
         mw_failure_of_task(runtime, "on_stop", error);
 }
 
-void mw_core_run_stop_handlers(struct mw_runtime *runtime)
+static int run_stop_handlers(lua_State *L)
 {
-    lua_State *L = runtime->lua;
+    struct mw_runtime *runtime = mw_runtime_of(L);
 
     luaL_getsubtable(L, LUA_REGISTRYINDEX, STOP_HANDLERS);
-    for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
+    for (lua_Integer i = 1; lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
         runtime->stop_handlers++;
         mw_task_spawn(L, 0, stop_handler_done, runtime);
     }
-    lua_pop(L, 2);
+    return 0;
+}
+
+/* Under protection: without memory the process ends all the same. */
+static void run_handlers(lua_State *L, lua_CFunction function, double seconds)
+{
+    lua_pushcfunction(L, function);
+    lua_pushnumber(L, seconds);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        mw_log(MW_LOG_ERROR, "the handlers of the process's end can't be called: %s", lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+}
+
+void mw_core_run_exit_handlers(lua_State *L, double seconds)
+{
+    run_handlers(L, run_exit_handlers, seconds);
+}
+
+void mw_core_run_stop_handlers(struct mw_runtime *runtime)
+{
+    run_handlers(runtime->lua, run_stop_handlers, 0);
 }
 
 bool mw_core_has_stop_handlers(struct mw_runtime *runtime)

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "bind/box.h"
+#include "bind/failure.h"
 #include "bind/server.h"
 #include "bind/tls.h"
 #include "bind/upgrade.h"
@@ -51,7 +52,8 @@ static int push_head(lua_State *L, const struct mw_http_head *head)
 
 int mw_headers_parse(lua_State *L)
 {
-    static const struct mw_http_limits limits = {.head_bytes = SIZE_MAX, .header_count = MW_HTTP_HEADERS_MAX};
+    static const struct mw_http_limits limits = {
+        .head_bytes = SIZE_MAX, .line_bytes = SIZE_MAX / 2, .header_count = MW_HTTP_HEADERS_MAX};
     struct mw_http_error error;
     size_t len, head_len, scanned = 0;
     const char *text = luaL_checklstring(L, 1, &len);
@@ -82,13 +84,33 @@ static int enter_request(lua_State *L)
     lua_pushvalue(L, -1);
     box->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     exchange->user = box;
+    mw_task_set_arg(L, box);
     return mw_task_invoke(L, 1);
+}
+
+/* An error that the Lua side could not answer, such as of memory: the request is not left without an answer. */
+static void request_done(void *arg, const char *error)
+{
+    struct mw_exchange_box *box = arg;
+
+    if (!error)
+        return;
+    mw_failure_log(&(struct mw_failure){.kind = "http"}, error);
+    if (!box || !box->exchange)
+        return;
+    struct mw_http_exchange *exchange = box->exchange;
+    exchange->events->abort(exchange, true);
+    mw_http_give_up(exchange, 500, "the handler failed");
 }
 
 static void on_request(void *owner, struct mw_http_exchange *exchange)
 {
     struct mw_server *server = owner;
-    mw_task_call(server->runtime, enter_request, exchange, NULL, "request");
+
+    mw_task_call(server->runtime, enter_request, exchange, request_done, NULL);
+    /* It never got as far as the Lua side. */
+    if (exchange->state == MW_HTTP_BUSY && !exchange->user)
+        mw_http_give_up(exchange, 503, "not enough memory");
 }
 
 static int push_body(lua_State *co, void *arg)

@@ -7,22 +7,28 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bind/failure.h"
 #include "bind/task.h"
 #include "net/engine.h"
+
+static const char CALLBACK[] = "luv callback";
 
 /* luv's callbacks are tasks like all others: they may wait, and an error in one does not end the process. */
 static int run_callback(lua_State *L, int nargs, int nresults, int flags)
 {
     (void)flags;
     if (nresults == 0) {
-        mw_task_spawn(L, nargs, NULL, "luv callback");
+        mw_task_spawn(L, nargs, NULL, (void *)CALLBACK);
         return 0;
     }
-    int status = lua_pcall(L, nargs, nresults, 0);
+    int base = lua_gettop(L) - nargs;
+    lua_pushcfunction(L, mw_failure_lua_traceback);
+    lua_insert(L, base);
+    int status = lua_pcall(L, nargs, nresults, base);
+    lua_remove(L, base);
     if (status != LUA_OK) {
-        mw_log(MW_LOG_ERROR, "%s", lua_tostring(L, -1));
+        mw_failure_of_task(mw_runtime_of(L), CALLBACK, lua_tostring(L, -1));
         lua_pop(L, 1);
-        mw_runtime_of(L)->failed = true;
         return -status;
     }
     return nresults == LUA_MULTRET ? lua_gettop(L) : nresults;

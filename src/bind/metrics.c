@@ -37,6 +37,7 @@ static void push_labelled(lua_State *L, const struct mw_counters *counters)
     lua_createtable(L, 0, MW_REFUSALS);
     set(L, "max_connections", counters->refused[MW_REFUSED_CONNECTIONS]);
     set(L, "max_per_address", counters->refused[MW_REFUSED_ADDRESS]);
+    set(L, "max_connects_per_address", counters->refused[MW_REFUSED_CONNECTS]);
     set(L, "descriptors", counters->refused[MW_REFUSED_DESCRIPTORS]);
     lua_setfield(L, -2, "refused");
     lua_createtable(L, 0, 2);

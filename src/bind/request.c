@@ -144,13 +144,17 @@ int mw_client_request(lua_State *L)
     luaL_setmetatable(L, RESPONSE);
     lua_newtable(L);
     lua_setiuservalue(L, -2, 1);
+    /* What may raise comes before the request, and leaves nothing behind. */
+    mw_waiter_set(&box->waiter, L);
     lua_pushvalue(L, -1);
     box->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     box->client = mw_http_client_start(box->runtime->engine, &options, bytes, len,
                                        method && strcmp(method, "HEAD") == 0, &events, box);
-    if (!box->client)
+    if (!box->client) {
+        mw_waiter_forget(&box->waiter);
+        luaL_unref(L, LUA_REGISTRYINDEX, box->ref);
         return luaL_error(L, "not enough memory");
-    mw_waiter_set(&box->waiter, L);
+    }
     return lua_yield(L, 0);
 }
 

@@ -90,6 +90,7 @@ static void on_accepted(void *owner, int fd, struct mw_admission *admission)
     }
     struct mw_socket *socket = mw_socket_new(engine, fd, NULL, &quiet, NULL);
     if (!socket) {
+        mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is closed");
         mw_admission_leave(engine, admission);
         close(fd);
         return;
@@ -104,6 +105,7 @@ static void read_http(lua_State *L, struct mw_http_settings *http)
 {
     mw_http_settings_default(http);
     http->limits.head_bytes = (size_t)mw_option_integer(L, 1, "max_head_bytes", (lua_Integer)http->limits.head_bytes);
+    http->limits.line_bytes = (size_t)mw_option_integer(L, 1, "max_request_line", (lua_Integer)http->limits.line_bytes);
     http->limits.header_count = (size_t)mw_option_integer(L, 1, "max_headers", (lua_Integer)http->limits.header_count);
     if (http->limits.header_count > MW_HTTP_HEADERS_MAX)
         luaL_error(L, "option 'max_headers': at most %d", MW_HTTP_HEADERS_MAX);
@@ -173,17 +175,20 @@ int mw_server_listen(lua_State *L)
     server->background = server->http.uncounted = options.background;
     if (!mw_tls_listen(L, 1, server, why, sizeof why))
         return refused(L, why, "tls");
+    /* What may raise comes before the port is open. */
+    lua_pushvalue(L, 2);
+    server->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushvalue(L, self);
+    server->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     server->listener = mw_listener_open(runtime->engine, &options, why, sizeof why, &error);
     if (!server->listener) {
         if (server->vhost)
             mw_wire_vhost_release(server->vhost);
         server->vhost = NULL;
+        luaL_unref(L, LUA_REGISTRYINDEX, server->handler_ref);
+        luaL_unref(L, LUA_REGISTRYINDEX, server->self_ref);
         return refused(L, why, code_of(&options, error));
     }
-    lua_pushvalue(L, 2);
-    server->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pushvalue(L, self);
-    server->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     server->next = runtime->servers;
     server->link = &runtime->servers;
     if (server->next)

@@ -25,7 +25,7 @@ void mw_task_open(struct mw_runtime *runtime, lua_State *L)
 {
     runtime->main_task = calloc(1, sizeof *runtime->main_task);
     if (!runtime->main_task)
-        abort();
+        return;
     runtime->main = (struct mw_running){L, NULL};
     runtime->running = &runtime->main;
     *runtime->main_task = (struct mw_task){.runtime = runtime, .co = L, .ref = LUA_NOREF};
@@ -236,6 +236,11 @@ bool mw_task_gather(struct mw_runtime *runtime, lua_CFunction entry, void *argum
     return true;
 }
 
+void mw_task_set_arg(lua_State *L, void *arg)
+{
+    task_of(L)->arg = arg;
+}
+
 static int invoked(lua_State *L, int status, lua_KContext context)
 {
     (void)L;
@@ -312,16 +317,47 @@ static void resume(lua_State *co, int nargs)
     lua_pop(runtime->lua, 1);
 }
 
-void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg)
+struct results {
+    int (*push)(lua_State *L, void *arg);
+    void *arg;
+};
+
+static int push_results(lua_State *L)
 {
+    const struct results *results = lua_touserdata(L, 1);
+
+    lua_settop(L, 0);
+    return results->push(L, results->arg);
+}
+
+void mw_waiter_forget(struct mw_waiter *waiter)
+{
+    if (waiter->co)
+        luaL_unref(waiter->co, LUA_REGISTRYINDEX, waiter->ref);
+    waiter->co = NULL;
+}
+
+void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *L, void *arg), void *arg)
+{
+    struct results results = {push, arg};
     lua_State *co = waiter->co;
     int ref = waiter->ref;
 
     if (!co)
         return;
     waiter->co = NULL;
-    lua_State *L = mw_runtime_of(co)->lua;
-    int nargs = push(co, arg);
+    struct mw_runtime *runtime = mw_runtime_of(co);
+    lua_State *L = runtime->lua;
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, push_results);
+    lua_pushlightuserdata(L, &results);
+    if (lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, runtime->memory_ref);
+    }
+    int nargs = lua_gettop(L) - top;
+    lua_xmove(L, co, nargs);
     resume(co, nargs);
     luaL_unref(L, LUA_REGISTRYINDEX, ref);
 }

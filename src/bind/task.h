@@ -23,7 +23,7 @@ struct mw_task {
     bool is_main; /* the script's main chunk, which may take as long as it likes */
 };
 
-/* Makes `L` a state that knows its runtime. */
+/* Makes `L` a state that knows its runtime. Without memory runtime->main_task stays NULL. */
 void mw_task_open(struct mw_runtime *runtime, lua_State *L);
 void mw_task_close(struct mw_runtime *runtime);
 struct mw_runtime *mw_runtime_of(lua_State *L);
@@ -35,6 +35,8 @@ void mw_task_call(struct mw_runtime *runtime, lua_CFunction entry, void *argumen
 /* The same, with runtime->gathering set to the task's coroutine while it has not waited; the caller sets it back. False: there
  * was no task, and nothing was called, `done` neither. */
 bool mw_task_gather(struct mw_runtime *runtime, lua_CFunction entry, void *argument, mw_task_done done, void *arg);
+/* Inside of an entry function: `done` gets another `arg`. */
+void mw_task_set_arg(lua_State *L, void *arg);
 /* Calls the function below `nargs` arguments, without results; the callee may wait. */
 int mw_task_invoke(lua_State *L, int nargs);
 /* Runs the function below `nargs` arguments on top of L's stack, popping them. */
@@ -52,8 +54,11 @@ struct mw_waiter {
 
 /* Raises when `L` can't wait (the main state, or a C function is in between); the caller then returns lua_yield(L, 0). */
 void mw_waiter_set(struct mw_waiter *waiter, lua_State *L);
-/* Continues the waiting coroutine with push(co, arg) results. Nobody waits: nothing happens. */
-void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *co, void *arg), void *arg);
+/* Continues the waiting coroutine with what push(L, arg) pushes (and counts); with nil, a message and "memory" when there is not
+ * enough for that. Nobody waits: nothing happens. */
+void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *L, void *arg), void *arg);
+/* Whoever waits there will not be continued from here. */
+void mw_waiter_forget(struct mw_waiter *waiter);
 /* core.resume(co, …) */
 int mw_task_lua_resume(lua_State *L);
 /* core.task(fn, …), and the same for timers */

@@ -78,8 +78,10 @@ static void keep_latest(struct mw_ws *ws, const struct publication *publication,
         mw_message_unref(latest->message);
     } else {
         latest = malloc(sizeof *latest);
-        if (!latest)
+        if (!latest) {
+            mw_connection_fail(ws->connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
             return;
+        }
         latest->topic = publication->topic;
         latest->next = NULL;
         *link = latest;
@@ -143,8 +145,11 @@ static bool deliver(struct publication *publication, struct mw_ws *ws)
     /* A receiver with a smaller window can't read what was compressed for all. What is kept for it goes plain. */
     bool by_itself = compressed && mw_deflate_send_window(connection->deflate) < FULL_WINDOW_BITS;
     compressed = compressed && !by_itself;
-    if ((!by_itself || latest) && !prepare(publication, connection, compressed))
+    if ((!by_itself || latest) && !prepare(publication, connection, compressed)) {
+        /* It would not know that it has missed something. The next receiver tries again. */
+        mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
         return false;
+    }
     if (latest && (connection->choked || ws->latest)) {
         keep_latest(ws, publication, compressed);
         return true;

@@ -132,7 +132,20 @@ static void push_origin(lua_State *L, const struct mw_http_exchange *exchange, i
     luaL_pushresult(&buffer);
 }
 
-bool mw_upgrade_peer(const struct mw_ws *ws, char *address, size_t size, int *port)
+static void read_request_id(const char *head, char out[64])
+{
+    static const char name[] = "\nx-request-id:";
+    const char *at = strcasestr(head, name);
+
+    if (at) {
+        at += sizeof name - 1;
+        at += strspn(at, " \t");
+        snprintf(out, 64, "%.*s", (int)strcspn(at, "\r\n"), at);
+    }
+}
+
+/* What push_origin has packed. */
+bool mw_upgrade_origin(const struct mw_ws *ws, struct mw_upgrade_origin *origin)
 {
     lua_State *L = ws->runtime->lua;
     const uint8_t *at = NULL;
@@ -143,10 +156,12 @@ bool mw_upgrade_peer(const struct mw_ws *ws, char *address, size_t size, int *po
     if (lua_getiuservalue(L, -1, MW_WS_ORIGIN) == LUA_TSTRING)
         at = (const uint8_t *)lua_tostring(L, -1);
     if (at) {
+        *origin = (struct mw_upgrade_origin){.port = 0};
         at += 2 + (at[0] | at[1] << 8);
         size_t len = *at++;
-        snprintf(address, size, "%.*s", (int)len, (const char *)at);
-        *port = at[len] | at[len + 1] << 8;
+        snprintf(origin->address, sizeof origin->address, "%.*s", (int)len, (const char *)at);
+        origin->port = at[len] | at[len + 1] << 8;
+        read_request_id((const char *)at + len + 3, origin->request_id);
     }
     lua_pop(L, 2);
     return at != NULL;
@@ -178,28 +193,34 @@ int mw_upgrade_accept(lua_State *L)
     if (route->settings.deflate.enabled && len)
         params.enabled = mw_deflate_negotiate(&route->settings.deflate, offers, len, &params, extension);
     const struct mw_http_header *key = mw_http_find(head, "sec-websocket-key", NULL);
-    mw_handshake_accept(key->value.at, key->value.len, accept);
+    if (!mw_handshake_accept(key->value.at, key->value.len, accept))
+        return luaL_error(L, "not enough memory");
 
+    /* What may raise comes before the box: that is anchored, and has to be ended by hand. */
+    push_origin(L, box->exchange, PROTOCOL);
     struct mw_ws *ws = mw_ws_new(L, ROUTE);
+    lua_pushvalue(L, -2);
+    lua_setiuservalue(L, -2, MW_WS_ORIGIN);
     if (lua_isnil(L, DATA))
         lua_pushlightuserdata(L, NULL); /* a table, when somebody asks for it */
     else
         lua_pushvalue(L, DATA);
     lua_setiuservalue(L, -2, MW_WS_DATA);
-    push_origin(L, box->exchange, PROTOCOL);
-    lua_setiuservalue(L, -2, MW_WS_ORIGIN);
+    if (!write_answer(L, &answer, accept, PROTOCOL, HEADERS, params.enabled ? extension : "")) {
+        mw_buffer_free(&answer);
+        mw_ws_release(ws);
+        return luaL_error(L, "not enough memory");
+    }
     struct mw_socket *socket = mw_exchange_take_socket(box, &early);
     struct mw_connection *connection =
         mw_connection_new(socket, false, &route->settings, params.enabled ? &params : NULL, &mw_ws_events, ws);
     if (!connection) {
         mw_buffer_free(&early);
-        mw_ws_failed(ws, "not enough memory", "memory");
+        mw_buffer_free(&answer);
+        mw_ws_release(ws);
         return luaL_error(L, "not enough memory");
     }
-    if (write_answer(L, &answer, accept, PROTOCOL, HEADERS, params.enabled ? extension : ""))
-        mw_connection_preface(connection, answer.data, answer.len);
-    else
-        mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+    mw_connection_preface(connection, answer.data, answer.len);
     mw_buffer_free(&answer);
     mw_ws_attach(ws, connection, early.data, early.len);
     mw_buffer_free(&early);

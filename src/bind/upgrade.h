@@ -22,9 +22,15 @@ struct mw_exchange_box *mw_exchange_check(lua_State *L, int index);
 /* Takes the socket out of the exchange, which is over then. */
 struct mw_socket *mw_exchange_take_socket(struct mw_exchange_box *box, struct mw_buffer *early);
 
-/* The peer of a server's WebSocket, as it was at the opening handshake, also when the connection is gone. False: it is a client's,
- * or its box is not anchored any more. */
-bool mw_upgrade_peer(const struct mw_ws *ws, char *address, size_t size, int *port);
+/* Of a server's WebSocket, as it was at the opening handshake: also when the connection is gone. */
+struct mw_upgrade_origin {
+    char address[64];
+    int port;
+    char request_id[64]; /* X-Request-Id; empty: none */
+};
+
+/* False: it is a client's, or its box is not anchored any more. */
+bool mw_upgrade_origin(const struct mw_ws *ws, struct mw_upgrade_origin *origin);
 /* exchange:handshake() and exchange:accept(route, fields) */
 int mw_upgrade_handshake(lua_State *L);
 int mw_upgrade_accept(lua_State *L);

@@ -98,14 +98,17 @@ static int enter(lua_State *L)
 /* A client's peer is in the route's name already. */
 static void log_error(const struct mw_ws *ws, enum mw_ws_event which, const char *error)
 {
-    char address[64];
+    struct mw_upgrade_origin origin;
     struct mw_failure failure = {.kind = ws->route->hub ? "websocket" : "client",
                                  .route = ws->route->name,
                                  .event = mw_ws_event_name(which),
                                  .id = ws->id};
 
-    if (mw_upgrade_peer(ws, address, sizeof address, &failure.port))
-        failure.address = address;
+    if (mw_upgrade_origin(ws, &origin)) {
+        failure.address = origin.address;
+        failure.port = origin.port;
+        failure.request_id = origin.request_id[0] ? origin.request_id : NULL;
+    }
     mw_failure_log(&failure, error);
     ws->runtime->engine->counters.handler_errors++;
 }
@@ -258,7 +261,7 @@ void mw_ws_dropped(struct mw_ws *ws, const char *data, size_t len)
 
 /* ---- the end ---- */
 
-static void release(struct mw_ws *ws)
+void mw_ws_release(struct mw_ws *ws)
 {
     if (ws->route->hub)
         mw_hub_unsubscribe_all(&ws->route->hub->hub, &ws->subscriber);
@@ -283,7 +286,7 @@ static void last_handler_done(void *arg, const char *error)
     ws->busy = false;
     if (error)
         handler_failed(ws, (enum mw_ws_event)ws->event, error);
-    release(ws);
+    mw_ws_release(ws);
 }
 
 static void run_close(struct mw_ws *ws, unsigned code, const char *reason, size_t len)
@@ -336,7 +339,7 @@ static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code
 
     if (!pending) {
         if (ws->connection)
-            mw_connection_terminate(ws->connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+            mw_connection_fail(ws->connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
         return;
     }
     *pending = (struct mw_ws_pending){.kind = kind, .code = code, .len = len};

@@ -61,6 +61,8 @@ struct mw_ws *mw_ws_check(lua_State *L, int index);
 void mw_ws_anchor(lua_State *L, int index, struct mw_ws *ws);
 /* Gives the box its connection and runs the open handler, then lets bytes in. */
 void mw_ws_attach(struct mw_ws *ws, struct mw_connection *connection, const uint8_t *early, size_t len);
+/* The end of a box: what anchored and counted it lets go. Otherwise that happens by itself, after its last handler. */
+void mw_ws_release(struct mw_ws *ws);
 /* A client that could not connect: runs the failed handler, once. */
 void mw_ws_failed(struct mw_ws *ws, const char *message, const char *code);
 void mw_ws_collect(struct mw_ws *ws);

@@ -110,7 +110,7 @@ static void tell_refused(const struct mw_admission *entry, size_t count)
            is_network ? "/64" : "", entry->limit, entry->limit_value);
 }
 
-static enum mw_admission_result refuse(struct mw_admission *entry, const char *limit, size_t value, uint64_t now_ms)
+static void refuse(struct mw_admission *entry, const char *limit, size_t value, uint64_t now_ms)
 {
     size_t count = mw_tally_add(&entry->refused, now_ms);
 
@@ -118,7 +118,6 @@ static enum mw_admission_result refuse(struct mw_admission *entry, const char *l
     entry->limit_value = value;
     if (count)
         tell_refused(entry, count);
-    return MW_ADMISSION_ADDRESS_FULL;
 }
 
 static enum mw_admission_result refuse_all(struct mw_admissions *admissions, size_t limit, uint64_t now_ms)
@@ -217,13 +216,19 @@ enum mw_admission_result mw_admission_enter(struct mw_engine *engine, const stru
     if (limits->total && admissions->total >= limits->total)
         return refuse_all(admissions, limits->total, now_ms);
     struct mw_admission *entry = find(admissions, &key);
-    if (entry && most && entry->count >= most)
-        return refuse(entry, "max_per_address", most, now_ms);
-    if (!entry && !(entry = add(admissions, &key)))
+    if (entry && most && entry->count >= most) {
+        refuse(entry, "max_per_address", most, now_ms);
+        return MW_ADMISSION_ADDRESS_FULL;
+    }
+    if (!entry && !(entry = add(admissions, &key))) {
+        mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is turned away");
         return MW_ADMISSION_FULL;
+    }
     bool was_idle = entry->remembered && !entry->count;
-    if (connects && is_too_fast(entry, connects, now_ms))
-        return refuse(entry, "max_connects_per_address", connects, now_ms);
+    if (connects && is_too_fast(entry, connects, now_ms)) {
+        refuse(entry, "max_connects_per_address", connects, now_ms);
+        return MW_ADMISSION_TOO_FAST;
+    }
     if (was_idle)
         leave_idle(admissions, entry);
     entry->count++;

@@ -21,7 +21,7 @@ struct mw_admission_limits {
     bool loopback_connects_too;
 };
 
-enum mw_admission_result { MW_ADMITTED, MW_ADMISSION_FULL, MW_ADMISSION_ADDRESS_FULL };
+enum mw_admission_result { MW_ADMITTED, MW_ADMISSION_FULL, MW_ADMISSION_ADDRESS_FULL, MW_ADMISSION_TOO_FAST };
 
 struct mw_admissions *mw_admissions_new(void);
 void mw_admissions_free(struct mw_admissions *admissions);

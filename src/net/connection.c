@@ -212,7 +212,7 @@ void mw_connection_start(struct mw_connection *connection, const uint8_t *early,
         if (!connection->assembly)
             connection->assembly = calloc(1, sizeof *connection->assembly);
         if (!connection->assembly || !mw_buffer_append(&connection->assembly->carry, early, len)) {
-            mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+            mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
             return;
         }
         mw_connection_receive_pending(connection);

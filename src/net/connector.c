@@ -385,9 +385,11 @@ static void connect_unix(struct mw_connector *connector)
     try_address(connector, (struct sockaddr *)&address, sizeof address);
 }
 
-static char *copy(const char *text)
+/* False when memory is short. */
+static bool copy(const char **into, const char *text)
 {
-    return text ? strdup(text) : NULL;
+    *into = text ? strdup(text) : NULL;
+    return *into || !text;
 }
 
 struct mw_connector *mw_connector_start(struct mw_engine *engine, const struct mw_connector_options *options,
@@ -403,12 +405,16 @@ struct mw_connector *mw_connector_start(struct mw_engine *engine, const struct m
     connector->events = events;
     connector->owner = owner;
     connector->options = *options;
-    connector->options.host = copy(options->host);
-    connector->options.path = copy(options->path);
-    connector->options.proxy_host = copy(options->proxy_host);
-    connector->options.tls_ca = copy(options->tls_ca);
-    connector->options.server_name = copy(options->server_name);
+    bool is_whole = copy(&connector->options.host, options->host);
+    is_whole = copy(&connector->options.path, options->path) && is_whole;
+    is_whole = copy(&connector->options.proxy_host, options->proxy_host) && is_whole;
+    is_whole = copy(&connector->options.tls_ca, options->tls_ca) && is_whole;
+    is_whole = copy(&connector->options.server_name, options->server_name) && is_whole;
     mw_engine_hold(engine);
+    if (!is_whole) {
+        free_connector(connector);
+        return NULL;
+    }
     if (options->timeout_ms)
         mw_wheel_set(&engine->wheel, &connector->timer, options->timeout_ms);
     if (options->path)

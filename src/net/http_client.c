@@ -160,7 +160,7 @@ static void on_readable(void *owner)
     if (!client->socket->reading)
         return;
     if (!mw_buffer_reserve(&client->in, READ_SIZE)) {
-        fail(client, "memory", "out of memory");
+        fail(client, "memory", "not enough memory");
         return;
     }
     ssize_t count = mw_socket_read(client->socket, client->in.data + client->in.len, READ_SIZE);
@@ -297,7 +297,7 @@ struct mw_http_client *mw_http_client_start(struct mw_engine *engine, const stru
     if (client->head && mw_buffer_append(&client->request, request, len))
         client->connector = mw_connector_start(engine, connect, &connector_events, client);
     if (!client->connector)
-        fail(client, "memory", "out of memory");
+        fail(client, "memory", "not enough memory");
     else if (connect->timeout_ms)
         mw_wheel_set(&engine->wheel, &client->timer, connect->timeout_ms);
     return client;

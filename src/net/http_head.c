@@ -15,6 +15,7 @@ struct walk {
     char *data;
     size_t at;    /* everything before has been looked at */
     size_t bound; /* nothing from here on is looked at */
+    size_t line_bytes;
     bool is_request;
 };
 
@@ -155,7 +156,7 @@ static size_t first_line(const struct walk *walk)
 static bool request_line_is_long(const struct walk *walk, size_t from)
 {
     size_t first = first_line(walk);
-    size_t most = first + MW_HTTP_REQUEST_LINE_MAX;
+    size_t most = first + walk->line_bytes;
     return walk->is_request && from <= most && walk->at > most && !memchr(walk->data + first, '\n', most - first);
 }
 
@@ -217,6 +218,7 @@ static enum mw_http_result parse(struct walk *walk, size_t len, const struct mw_
                                  size_t *head_len)
 {
     walk->at = *scanned;
+    walk->line_bytes = limits->line_bytes ? limits->line_bytes : MW_HTTP_REQUEST_LINE;
     walk->bound = len < limits->head_bytes ? len : limits->head_bytes;
     enum mw_http_result result = walk_lines(walk);
     if (result == MW_HTTP_OK && *scanned) {

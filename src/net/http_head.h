@@ -19,10 +19,11 @@ struct mw_http_header {
     struct mw_span value; /* without blanks around it */
 };
 
-enum { MW_HTTP_HEADERS_MAX = 256, MW_HTTP_REQUEST_LINE_MAX = 8192 };
+enum { MW_HTTP_HEADERS_MAX = 256, MW_HTTP_REQUEST_LINE = 8192 };
 
 struct mw_http_limits {
     size_t head_bytes;   /* whole head with its blank line, 16384 by default */
+    size_t line_bytes;   /* a request's first line; 0: MW_HTTP_REQUEST_LINE */
     size_t header_count; /* at most MW_HTTP_HEADERS_MAX */
 };
 

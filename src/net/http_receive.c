@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "net/http_server.h"
 
 enum {
@@ -40,7 +41,7 @@ static void advance(struct mw_http_exchange *exchange)
     if (!exchange->head)
         exchange->head = malloc(sizeof *exchange->head);
     if (!exchange->head) {
-        mw_http_drop(exchange);
+        mw_http_no_memory(exchange);
         return;
     }
     switch (mw_http_parse_request(exchange->head, (char *)exchange->in.data, exchange->in.len,
@@ -54,7 +55,7 @@ static void advance(struct mw_http_exchange *exchange)
         break;
     }
     if (!split(exchange, head_len)) {
-        mw_http_drop(exchange);
+        mw_http_no_memory(exchange);
         return;
     }
     /* An upgrade that waits is still an unfinished handshake. */
@@ -93,12 +94,12 @@ static void feed(struct mw_http_exchange *exchange, const uint8_t *data, size_t 
             return;
         }
         if (!mw_buffer_append(&exchange->body, piece.at, piece.len)) {
-            mw_http_drop(exchange);
+            mw_http_no_memory(exchange);
             return;
         }
     }
     if (used < len && !mw_buffer_append(&exchange->rest, data + used, len - used)) {
-        mw_http_drop(exchange);
+        mw_http_no_memory(exchange);
         return;
     }
     if (exchange->framing.done)
@@ -194,7 +195,7 @@ static void on_readable(void *owner)
             return;
         }
         if (!mw_buffer_reserve(buffer, room)) {
-            mw_http_drop(exchange);
+            mw_http_no_memory(exchange);
             return;
         }
         data = buffer->data + buffer->len;
@@ -269,8 +270,10 @@ void mw_http_serve(struct mw_socket *socket, const struct mw_http_settings *sett
     struct mw_http_exchange *exchange = calloc(1, sizeof *exchange);
 
     if (!exchange || !mw_buffer_append(&exchange->in, early, len)) {
+        mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is closed");
         free(exchange);
         mw_socket_close(socket);
+        events->gone(server);
         return;
     }
     exchange->turn.run = run_turn;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 enum {
     IOV_MAX_PER_WRITE = 64,
     DRAIN_DIVISOR = 2,
@@ -14,7 +16,7 @@ enum {
 void mw_http_settings_default(struct mw_http_settings *settings)
 {
     *settings = (struct mw_http_settings){
-        .limits = {.head_bytes = 16384, .header_count = 100},
+        .limits = {.head_bytes = 16384, .line_bytes = MW_HTTP_REQUEST_LINE, .header_count = 100},
         .head_timeout_ms = 10000,
         .body_timeout_ms = 30000,
         .min_body_rate = 1024,
@@ -30,9 +32,16 @@ const char *mw_http_status_text(int status)
         int status;
         const char *text;
     } texts[] = {
-        {400, "Bad Request"},     {408, "Request Timeout"},     {413, "Content Too Large"},
-        {414, "URI Too Long"},    {417, "Expectation Failed"},  {431, "Request Header Fields Too Large"},
-        {501, "Not Implemented"}, {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
+        {400, "Bad Request"},
+        {500, "Internal Server Error"},
+        {408, "Request Timeout"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {417, "Expectation Failed"},
+        {431, "Request Header Fields Too Large"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].status == status)
@@ -188,6 +197,7 @@ enum mw_http_write_result mw_http_write(struct mw_http_exchange *exchange, const
         mw_counters_response(&exchange->engine->counters, data, len);
     exchange->responded = true;
     if (len && !enqueue(exchange, data, len)) {
+        mw_log(MW_LOG_ERROR, "not enough memory for an answer: the connection is closed");
         mw_http_drop(exchange);
         return MW_HTTP_CLOSED;
     }
@@ -216,7 +226,27 @@ void mw_http_refuse(struct mw_http_exchange *exchange, int status, const char *w
     mw_counters_response(&exchange->engine->counters, text, (size_t)len);
     mw_http_close_when_written(exchange);
     mw_socket_want_read(exchange->socket, false);
-    enqueue(exchange, text, (size_t)len);
+    if (!enqueue(exchange, text, (size_t)len))
+        mw_http_drop(exchange);
+}
+
+void mw_http_give_up(struct mw_http_exchange *exchange, int status, const char *why)
+{
+    if (exchange->state == MW_HTTP_GONE || exchange->state == MW_HTTP_CLOSING)
+        return;
+    if (exchange->responded)
+        mw_http_drop(exchange);
+    else
+        mw_http_refuse(exchange, status, why);
+}
+
+void mw_http_no_memory(struct mw_http_exchange *exchange)
+{
+    mw_log(MW_LOG_ERROR, "not enough memory for a request: the connection is closed");
+    if (exchange->user)
+        mw_http_drop(exchange);
+    else
+        mw_http_give_up(exchange, 503, "not enough memory");
 }
 
 void mw_http_finish(struct mw_http_exchange *exchange, bool keep_alive)

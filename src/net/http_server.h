@@ -95,6 +95,10 @@ enum mw_http_write_result { MW_HTTP_WRITTEN, MW_HTTP_BACKPRESSURE, MW_HTTP_CLOSE
 /* Queues bytes of the response. */
 enum mw_http_write_result mw_http_write(struct mw_http_exchange *exchange, const void *data, size_t len);
 /* The response is complete; `user` is forgotten. */
+/* Answers with an error and closes; when an answer has begun already, closes in the middle of it. */
+void mw_http_give_up(struct mw_http_exchange *exchange, int status, const char *why);
+/* There was not enough memory for it: told in the log, and the peer with a 503 if that is possible. */
+void mw_http_no_memory(struct mw_http_exchange *exchange);
 void mw_http_finish(struct mw_http_exchange *exchange, bool keep_alive);
 /* Hands the socket over for a WebSocket, with what came behind the head (to be freed by the caller); the exchange is gone. */
 struct mw_socket *mw_http_detach(struct mw_http_exchange *exchange, struct mw_buffer *early);

@@ -88,6 +88,9 @@ static bool admit(struct mw_listener *listener, int fd, const struct sockaddr *p
     case MW_ADMISSION_ADDRESS_FULL:
         refused[MW_REFUSED_ADDRESS]++;
         break;
+    case MW_ADMISSION_TOO_FAST:
+        refused[MW_REFUSED_CONNECTS]++;
+        break;
     }
     close(fd);
     return false;

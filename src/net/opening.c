@@ -163,7 +163,7 @@ static void on_readable(void *owner)
     if (opening->done)
         return;
     if (!mw_buffer_reserve(&opening->answer, ANSWER_MAX + 1)) {
-        fail(opening, "connect", "out of memory");
+        fail(opening, "memory", "not enough memory");
         return;
     }
     ssize_t count = mw_socket_read(opening->socket, opening->answer.data + opening->answer.len, ANSWER_MAX + 1);
@@ -265,10 +265,10 @@ struct mw_opening *mw_opening_start(struct mw_engine *engine, const struct mw_op
     opening->head = malloc(sizeof *opening->head);
     opening->protocols = options->protocols ? strdup(options->protocols) : NULL;
     mw_engine_hold(engine);
-    if (opening->head && write_request(opening, options))
+    if (opening->head && !opening->protocols == !options->protocols && write_request(opening, options))
         opening->connector = mw_connector_start(engine, &options->connect, &connector_events, opening);
     if (!opening->connector)
-        fail(opening, "connect", "out of memory or randomness");
+        fail(opening, "memory", "not enough memory");
     else if (options->connect.timeout_ms)
         mw_wheel_set(&engine->wheel, &opening->timer, options->connect.timeout_ms);
     return opening;

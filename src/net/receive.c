@@ -21,7 +21,7 @@ static struct mw_assembly *assembly(struct mw_connection *connection)
     if (!connection->assembly)
         connection->assembly = calloc(1, sizeof *connection->assembly);
     if (!connection->assembly)
-        mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+        mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
     return connection->assembly;
 }
 
@@ -262,7 +262,7 @@ static bool keep(struct mw_connection *connection, const uint8_t *data, size_t l
     size_t room = missing < SMALL_FRAME ? (size_t)missing : SMALL_FRAME;
     if (mw_buffer_reserve(&parts->carry, len + room) && mw_buffer_append(&parts->carry, data, len))
         return true;
-    mw_connection_terminate(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+    mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
     return false;
 }
 

@@ -208,7 +208,8 @@ enum mw_send_result mw_connection_send(struct mw_connection *connection, const v
     if (compress) {
         if (mw_deflate_compress(connection->deflate, data, len, &packed) != MW_DEFLATE_OK) {
             mw_buffer_free(&packed);
-            return MW_SEND_FULL;
+            mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+            return MW_SEND_CLOSED;
         }
         data = packed.data;
         len = packed.len;
@@ -219,7 +220,11 @@ enum mw_send_result mw_connection_send(struct mw_connection *connection, const v
         mw_deflate_forget(connection->deflate);
     if (compress)
         mw_buffer_free(&packed);
-    return ok ? queued(connection) : MW_SEND_FULL;
+    if (ok)
+        return queued(connection);
+    /* What is lost in the middle of a conversation the peer would never know of. */
+    mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+    return MW_SEND_CLOSED;
 }
 
 enum mw_send_result mw_connection_share(struct mw_connection *connection, struct mw_message *message, uint32_t from,
@@ -229,8 +234,10 @@ enum mw_send_result mw_connection_share(struct mw_connection *connection, struct
         return MW_SEND_CLOSED;
     if (!fits(connection, to - from))
         return refused(connection);
-    if (!mw_queue_share(&connection->queue, message, from, to))
-        return MW_SEND_FULL;
+    if (!mw_queue_share(&connection->queue, message, from, to)) {
+        mw_connection_fail(connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+        return MW_SEND_CLOSED;
+    }
     if (compressed)
         mw_deflate_forget(connection->deflate);
     mark_dirty(connection);

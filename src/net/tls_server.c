@@ -12,13 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/log.h"
-#include "net/address.h"
 #include "net/tls_certificate.h"
+#include "net/tls_refusals.h"
 
-enum { REFUSALS_QUIET_MS = 5000, WHY_SIZE = 512 };
+enum { WHY_SIZE = 512 };
 
 /* Forward secrecy and authenticated encryption; those of TLS 1.3 are all like that. */
 static const char CIPHERS[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
@@ -32,7 +31,6 @@ struct pair {
 };
 
 struct mw_tls_server {
-    struct mw_wheel_node quiet; /* first; set while refused clients are only counted */
     uv_timer_t timer;
     uv_signal_t hangup;
     struct mw_engine *engine;
@@ -45,40 +43,10 @@ struct mw_tls_server {
     enum mw_tls_clients clients;
     int min_version;
     unsigned open_handles;
-    unsigned refused; /* clients, since the last line about one */
+    struct mw_tls_refusals refusals;
 };
 
-/* ---- clients that are refused ---- */
-
-static void on_quiet_over(struct mw_wheel_node *node)
-{
-    struct mw_tls_server *server = (struct mw_tls_server *)node;
-
-    if (!server->refused)
-        return;
-    mw_log(MW_LOG_WARNING, "tls: refused %u more in the last %d s for their client certificates", server->refused,
-           REFUSALS_QUIET_MS / 1000);
-    server->refused = 0;
-    mw_wheel_set(&server->engine->wheel, &server->quiet, REFUSALS_QUIET_MS);
-}
-
-/* The first is told at once, what follows within some seconds is counted: clients must not be able to fill a disk. */
-static void tell_refused(struct mw_tls_server *server, const SSL *ssl, const char *what, const char *detail)
-{
-    struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof peer;
-    char address[64];
-    int port;
-
-    if (server->quiet.link) {
-        server->refused++;
-        return;
-    }
-    getpeername(SSL_get_fd(ssl), (struct sockaddr *)&peer, &len);
-    mw_address_format(&peer, address, sizeof address, &port);
-    mw_log(MW_LOG_WARNING, "tls: refused %s: %s%s", address, what, detail);
-    mw_wheel_set(&server->engine->wheel, &server->quiet, REFUSALS_QUIET_MS);
-}
+/* ---- clients ---- */
 
 /* Of what OpenSSL has to tell only the alerts that end a handshake because of the client's certificate. */
 static void on_info(const SSL *ssl, int where, int value)
@@ -89,9 +57,10 @@ static void on_info(const SSL *ssl, int where, int value)
         return;
     long verify = SSL_get_verify_result(ssl);
     if (verify != X509_V_OK)
-        tell_refused(server, ssl, "the client certificate is not accepted: ", X509_verify_cert_error_string(verify));
+        mw_tls_refusals_add(&server->refusals, ssl,
+                            "the client certificate is not accepted: ", X509_verify_cert_error_string(verify));
     else if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
-        tell_refused(server, ssl, "no client certificate was sent", "");
+        mw_tls_refusals_add(&server->refusals, ssl, "no client certificate was sent", "");
 }
 
 /* Where certificates are optional, one that is not accepted counts as none: mw_tls_server_client looks at the result. */
@@ -135,11 +104,12 @@ static int on_name(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* What is the same for all contexts of the listener. */
-static void set_up(const struct mw_tls_server *server, SSL_CTX *context)
+/* What is the same for all contexts of the listener. False when memory ran out. */
+static bool set_up(const struct mw_tls_server *server, SSL_CTX *context)
 {
-    SSL_CTX_set_min_proto_version(context, server->min_version);
-    SSL_CTX_set_cipher_list(context, CIPHERS);
+    if (SSL_CTX_set_min_proto_version(context, server->min_version) != 1 ||
+        SSL_CTX_set_cipher_list(context, CIPHERS) != 1)
+        return false;
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                      SSL_OP_PRIORITIZE_CHACHA);
     /* Only the chain that stands in the file is sent. */
@@ -154,6 +124,7 @@ static void set_up(const struct mw_tls_server *server, SSL_CTX *context)
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
         SSL_CTX_set_info_callback(context, on_info);
     }
+    return true;
 }
 
 /* Whom the context believes, and with it which sessions it resumes. */
@@ -192,12 +163,7 @@ static bool read_pair(struct mw_tls_server *server, struct pair *pair, char *why
 
     mw_tls_stamp_take(&pair->cert_stamp, pair->cert);
     mw_tls_stamp_take(&pair->key_stamp, pair->key);
-    if (!context) {
-        snprintf(why, size, "tls: not enough memory");
-        return false;
-    }
-    set_up(server, context);
-    if (!set_trust(server, context, (size_t)(pair - server->pairs))) {
+    if (!context || !set_up(server, context) || !set_trust(server, context, (size_t)(pair - server->pairs))) {
         snprintf(why, size, "tls: not enough memory");
         SSL_CTX_free(context);
         return false;
@@ -269,12 +235,14 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_ERROR;
 }
 
-void mw_tls_server_attach(struct mw_tls_server *server, SSL_CTX *front)
+bool mw_tls_server_attach(struct mw_tls_server *server, SSL_CTX *front)
 {
+    if (!set_up(server, front))
+        return false;
     SSL_CTX_up_ref(front);
     server->front = front;
-    set_up(server, front);
     SSL_CTX_set_client_hello_cb(front, on_hello, server);
+    return true;
 }
 
 /* ---- reloading ---- */
@@ -409,7 +377,7 @@ struct mw_tls_server *mw_tls_server_new(struct mw_engine *engine, const struct m
 
     if (server) {
         server->engine = engine;
-        server->quiet.fire = on_quiet_over;
+        mw_tls_refusals_begin(&server->refusals, engine);
         server->clients = options->clients;
         server->min_version = options->min_version;
     }
@@ -447,7 +415,7 @@ void mw_tls_server_free(struct mw_tls_server *server)
     }
     for (size_t i = 0; i < server->count; i++)
         SSL_CTX_set_app_data(server->pairs[i].context, NULL);
-    mw_wheel_cancel(&server->engine->wheel, &server->quiet);
+    mw_tls_refusals_end(&server->refusals);
     uv_close((uv_handle_t *)&server->timer, on_handle_closed);
     uv_close((uv_handle_t *)&server->hangup, on_handle_closed);
 }

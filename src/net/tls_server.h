@@ -31,8 +31,8 @@ struct mw_tls_server_options {
 /* NULL with a sentence in `why`. */
 struct mw_tls_server *mw_tls_server_new(struct mw_engine *engine, const struct mw_tls_server_options *options,
                                         char *why, size_t size);
-/* Handshakes begin in this context, made by libwebsockets, and go on in one of ours. */
-void mw_tls_server_attach(struct mw_tls_server *server, SSL_CTX *front);
+/* Handshakes begin in this context, made by libwebsockets, and go on in one of ours. False when memory ran out. */
+bool mw_tls_server_attach(struct mw_tls_server *server, SSL_CTX *front);
 /* Reads all files again. What is wrong stays as it was: then false, with a sentence in `why` about the first. */
 bool mw_tls_server_reload(struct mw_tls_server *server, char *why, size_t size);
 /* The listener is closed: no file and no signal is looked at any more. */

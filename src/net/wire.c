@@ -41,7 +41,7 @@ struct pending {
     struct mw_wire *wire;
     struct lws *wsi;
     struct mw_admission *admission;
-    mw_wire_ready ready;
+    mw_wire_ready ready; /* NULL: the owner is gone */
     void *owner;
     struct mw_takeover takeover;
     struct mw_buffer early;
@@ -77,7 +77,8 @@ static void destroyed(struct pending *pending)
 
     if (pending->taken) {
         mw_takeover_end(&pending->takeover);
-        socket = mw_socket_new(engine, pending->takeover.fd, pending->takeover.ssl, &quiet, NULL);
+        if (pending->ready)
+            socket = mw_socket_new(engine, pending->takeover.fd, pending->takeover.ssl, &quiet, NULL);
         if (!socket) {
             SSL_free(pending->takeover.ssl);
             close(pending->takeover.fd);
@@ -289,7 +290,8 @@ struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct m
             (struct mw_wire_vhost){.wire = wire, .tls = tls, .handshake_timeout_ms = handshake_timeout_ms, .refs = 1};
         vhost->lws = create_vhost(vhost);
     }
-    if (!vhost || !vhost->lws || !vhost->front) {
+    /* Only now: lws changes the context once more after it has offered it. */
+    if (!vhost || !vhost->lws || !vhost->front || !mw_tls_server_attach(tls, vhost->front)) {
         snprintf(why, size, "tls: libwebsockets can't be set up");
         if (vhost && vhost->lws)
             lws_vhost_destroy(vhost->lws);
@@ -297,8 +299,6 @@ struct mw_wire_vhost *mw_wire_vhost_new(struct mw_engine *engine, const struct m
         free(vhost);
         return NULL;
     }
-    /* Only now: lws changes the context once more after it has offered it. */
-    mw_tls_server_attach(tls, vhost->front);
     return vhost;
 }
 
@@ -322,7 +322,11 @@ void mw_wire_retire(struct mw_engine *engine, const void *owner)
 
     for (struct pending *pending = engine->wire ? engine->wire->pending : NULL; pending; pending = next) {
         next = pending->next;
-        if (pending->owner == owner)
+        if (pending->owner != owner)
+            continue;
+        /* One that has been taken over already is only waited for: lws lets go of it in a later turn. */
+        pending->ready = NULL;
+        if (!pending->taken)
             drop(pending);
     }
 }

@@ -23,7 +23,7 @@ typedef void (*mw_wire_ready)(void *owner, struct mw_socket *socket, const void 
 /* Takes over an accepted descriptor and its admission. A failed handshake ends silently, as on any web server. */
 void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *admission, mw_wire_ready ready,
                     void *owner);
-/* Drops the handshakes that go on for this owner: nothing was asked yet. */
+/* Drops the connections that are not ready yet for this owner, who hears no more of them. */
 void mw_wire_retire(struct mw_engine *engine, const void *owner);
 /* Connections whose handshake goes on are dropped; then lws is destroyed. Run the loop, then mw_wire_free. */
 void mw_wire_close(struct mw_engine *engine);

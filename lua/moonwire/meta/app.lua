@@ -6,6 +6,7 @@
 ---Limits of the HTTP side, for all ports of an app or for one `listen`.
 ---@class moonwire.Limits
 ---@field max_head_bytes? integer of a request's head, 256 to 1 MiB; 16384. Past it: 431
+---@field max_request_line? integer bytes of method, target and version, 256 to 1 MiB; 8192. Past it: 414
 ---@field max_headers? integer at most 256; 100. Past it: 431
 ---@field head_timeout? number until a request's head, or a TLS handshake, is complete; 10. Past it: 408, or dropped
 ---@field body_timeout? number until a request's body is complete; 30. Past it: 408, unless it came at `min_body_rate`

@@ -144,7 +144,7 @@ function moonwire.on_error(hook) end
 ---@field remote_address? string
 ---@field remote_port? integer
 ---@field path? string of a request, without the query
----@field request_id? string the request's X-Request-Id
+---@field request_id? string the X-Request-Id of the request, or of the opening handshake
 ---@field ws? moonwire.WebSocket
 ---@field request? moonwire.Request
 
