@@ -2,6 +2,7 @@
 -- Borrows the app's routes, middleware and mounts; owns nothing between requests. Every request runs in its own task.
 -- SPDX-License-Identifier: MIT
 
+local core = require "moonwire.core"
 local failure = require "moonwire.failure"
 local request_module = require "moonwire.request"
 local response_module = require "moonwire.response"
