@@ -53,7 +53,7 @@ describe("a supervised program", function()
       local born = child:expect "born"
       assert.equal(tostring(life), born.restarts)
       child:expect "listening"
-      assert(uv.kill(born.pid, life == 0 and "sigkill" or "sigsegv"))
+      assert(uv.kill(born.pid, life == 0 and "sigkill" or "sigabrt"))
     end
     child:expect "born"
     assert.truthy(child.stderr:find("was ended by signal 9 (Killed); it is started again in 0.1 s", 1, true))
