@@ -2,6 +2,7 @@
 -- Borrows the app's routes, middleware and mounts; owns nothing between requests. Every request runs in its own task.
 -- SPDX-License-Identifier: MIT
 
+local core = require "moonwire.core"
 local failure = require "moonwire.failure"
 local request_module = require "moonwire.request"
 local response_module = require "moonwire.response"
@@ -13,7 +14,7 @@ local url = require "moonwire.url"
 local M = {}
 
 -- What becomes of a body that core could not read whole.
-local BODY_FAULTS = { too_large = 413, timeout = 408, malformed = 400 }
+local BODY_FAULTS = { too_large = 413, timeout = 408, malformed = 400, memory = 503 }
 
 ---@class moonwire.http.Context what is known about one request while it is answered
 ---@field app table

@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <openssl/ssl.h>
 #include <string.h>
 
 static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 §1.3 */
@@ -97,6 +98,13 @@ bool mw_handshake_key(char key[MW_WS_KEY_LEN + 1])
         return false;
     EVP_EncodeBlock((unsigned char *)key, nonce, sizeof nonce);
     return true;
+}
+
+bool mw_handshake_prepare(void)
+{
+    char key[MW_WS_KEY_LEN + 1], accept[MW_WS_ACCEPT_LEN + 1];
+
+    return OPENSSL_init_ssl(0, NULL) == 1 && mw_handshake_key(key) && mw_handshake_accept(key, MW_WS_KEY_LEN, accept);
 }
 
 /* The cursor counts bytes of all values of the header in order, one more at the end of each. */
