@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/wire.h"
 
+#include <fcntl.h>
 #include <libwebsockets.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 
 enum {
     SERVICE_BUFFER = 65536,
-    FAILED_MS = 1000, /* until what lws refused is forgotten, if lws does not say so before */
+    FAILED_MS = 1000,        /* until what lws refused is forgotten, if lws does not say so before */
     LWS_TIMEOUT_SECS = 3600, /* of lws itself, by default 5 s: ours count */
 };
 
@@ -48,6 +49,7 @@ struct pending {
     void *owner;
     struct mw_takeover takeover;
     struct mw_buffer early;
+    int placeholder; /* a descriptor; -1: none */
     bool taken;
 };
 
@@ -62,6 +64,8 @@ static void drop_pending(struct pending *pending)
         pending->next->link = pending->link;
     mw_wheel_cancel(&engine->wheel, &pending->timer);
     mw_buffer_free(&pending->early);
+    if (pending->placeholder >= 0)
+        close(pending->placeholder);
     mw_engine_release(engine);
     free(pending);
 }
@@ -165,6 +169,19 @@ static bool is_waiting(const struct mw_wire *wire, const struct pending *pending
     return each;
 }
 
+/* libuv may still have a descriptor on its list that lws has closed, and ends the process if there is nothing of that number. -1:
+ * there is something. */
+static int keep_number(const struct mw_wire *wire, int fd)
+{
+    int kept = fcntl(wire->stub, F_DUPFD_CLOEXEC, fd);
+
+    if (kept == fd)
+        return kept;
+    if (kept >= 0)
+        close(kept);
+    return -1;
+}
+
 void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *admission, mw_wire_ready ready,
                     void *owner)
 {
@@ -177,7 +194,8 @@ void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *ad
         close(fd);
         return;
     }
-    *pending = (struct pending){.wire = wire, .admission = admission, .ready = ready, .owner = owner};
+    *pending =
+        (struct pending){.wire = wire, .admission = admission, .ready = ready, .owner = owner, .placeholder = -1};
     pending->timer.fire = on_timeout;
     pending->next = wire->pending;
     pending->link = &wire->pending;
@@ -199,6 +217,8 @@ void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *ad
     if (!wsi && !is_waiting(wire, pending))
         return;
     pending->wsi = wsi;
+    if (!wsi)
+        pending->placeholder = keep_number(wire, fd);
     uint32_t timeout_ms = wsi ? vhost->handshake_timeout_ms : FAILED_MS;
     if (timeout_ms)
         mw_wheel_set(&wire->engine->wheel, &pending->timer, timeout_ms);
