@@ -313,6 +313,12 @@ class Run:
             raise Wrong("it ended without a word about memory")
         return "ended"
 
+    def check_stop(self):
+        self.child.send_signal(signal.SIGTERM)
+        code = self.wait()
+        if code not in (0, 1) or "could not be closed" in self.stderr():
+            raise Wrong("at SIGTERM it ended with %d" % code)
+
     def has_ended(self, damaged):
         """A connection that breaks may be the first sign of the process's end."""
         if not damaged:
@@ -360,10 +366,7 @@ class Run:
             if [text for text in second.acknowledged if b"say " + text not in bystander.seen]:
                 raise Wrong("a later publication is missing")
             bystander.goodbye()
-        self.child.send_signal(signal.SIGTERM)
-        code = self.wait()
-        if code not in (0, 1) or "could not be closed" in self.stderr():
-            raise Wrong("at SIGTERM it ended with %d" % code)
+        self.check_stop()
         if len(damaged) > self.job.get("length", 1):
             raise Wrong("several connections were hit")
         return "went on" if failed else "untouched"
@@ -395,8 +398,7 @@ class Run:
                 raise Wrong("it did not recover")
             rounds.append(self.account())
         self.result["rounds"] = rounds
-        self.child.send_signal(signal.SIGTERM)
-        self.wait()
+        self.check_stop()
         return "went on"
 
     def make(self):

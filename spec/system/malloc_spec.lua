@@ -136,6 +136,7 @@ describe("when memory runs out", function()
       assert.equal(first.descriptors, done.rounds[i].descriptors)
       best = math.min(best, done.rounds[i].memory / done.rounds[i - 1].memory)
     end
-    assert.is_true(best < GROWTH)
+    -- A sanitizer keeps what was freed, and tells of leaks itself, in the end.
+    assert.is_true(best < GROWTH or program.is_sanitized)
   end)
 end)
