@@ -2,7 +2,8 @@
  * memory had run out at just that moment. The libraries below the program are hit as well as the program.
  * FAILING_MALLOC names a file of 64 bytes, mapped by the program and by the test that steers it (struct control). Calls are
  * counted while `first` is set, so that a test chooses the moment from which on they count; without a file nothing fails.
- * With FAILING_MALLOC_TRACE set, the stack of each call that fails is written to standard error. Not for production. */
+ * With FAILING_MALLOC_TRACE set, the stack of each call that fails is written to standard error; with FAILING_MALLOC_MAIN set, only
+ * those of the main thread count (a sanitizer gives up when it can't begin a thread). Not for production. */
 /* SPDX-License-Identifier: MIT */
 #include <dlfcn.h>
 #include <errno.h>
@@ -41,6 +42,7 @@ static struct {
 
 static struct control *control;
 static bool is_tracing;
+static bool is_main_only;
 static _Thread_local bool inside
     __attribute__((tls_model("initial-exec"))); /* what the tracer itself allocates does not count */
 
@@ -102,6 +104,7 @@ __attribute__((constructor)) static void set_up(void)
     is_tracing = getenv("FAILING_MALLOC_TRACE") != NULL;
     if (is_tracing)
         backtrace(frames, 2); /* loads a library when it is first called */
+    is_main_only = getenv("FAILING_MALLOC_MAIN") != NULL;
     map_control(getenv("FAILING_MALLOC"));
     inside = false;
 }
@@ -123,7 +126,7 @@ static void trace(uint64_t call)
 /* Whether this call is one that has to fail. */
 static bool fails(void)
 {
-    if (!control || !control->first || inside)
+    if (!control || !control->first || inside || (is_main_only && gettid() != getpid()))
         return false;
     uint64_t call = atomic_fetch_add(&control->calls, 1) + 1;
     if (call < control->first)

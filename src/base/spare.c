@@ -42,6 +42,11 @@ static bool is_large(const void *block)
     return (uintptr_t)block - (uintptr_t)spare.large < sizeof spare.large;
 }
 
+bool mw_spare_owns(const void *block)
+{
+    return is_small(block) || is_large(block);
+}
+
 static size_t size_of(void *block)
 {
     return is_small(block) ? SMALL : is_large(block) ? LARGE : malloc_usable_size(block);
@@ -67,7 +72,7 @@ void *mw_spare_calloc(size_t count, size_t size)
 
 void *mw_spare_realloc(void *block, size_t size)
 {
-    bool is_spare = is_small(block) || is_large(block);
+    bool is_spare = mw_spare_owns(block);
 
     if (!size) {
         mw_spare_free(block);

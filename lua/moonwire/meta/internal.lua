@@ -325,6 +325,7 @@ function Router:find(method, segments) end
 ---@field label string
 
 ---@class moonwire.static
+---@field SHORTAGES table<string, true> codes of what lacks for the moment, whatever the file is
 local static = {}
 ---@param stat table
 ---@return string etag
