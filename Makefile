@@ -175,7 +175,7 @@ endef
 $(foreach m,$(modes),$(eval $(call rules_of_mode,$(m))))
 
 $(fuzz_programs): build/fuzz/%: build/fuzz/spec/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$(fuzz_shared)) \
-    $(patsubst %.c,build/fuzz/%.o,$(filter-out src/main.c,$(sources))) | fuzz-tools
+    $(patsubst %.c,build/fuzz/%.o,$(filter-out src/main.c,$(sources))) build/fuzz/luv.a | fuzz-tools
 	$(call show,link) $(link) -fsanitize=fuzzer -o $@ $^ $(libraries)
 
 .SECONDARY:
