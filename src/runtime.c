@@ -26,8 +26,8 @@
 #include "bind/task.h"
 #include "bind/ws.h"
 #include "moonwire.h"
+#include "net/crypto.h"
 #include "net/engine.h"
-#include "net/handshake.h"
 #include "net/wire.h"
 #include "service.h"
 
@@ -390,10 +390,11 @@ static void turn_to_the_end(struct process *process)
 /* Whatever a library would not survive, or never recover from, if it failed later. */
 static bool prepare_libraries(void)
 {
-    bool ok = mw_threads_prepare() && mw_handshake_prepare();
+    bool has_threads = mw_threads_prepare();
+    bool ok = has_threads && mw_crypto_prepare();
 
     if (!ok)
-        mw_log(MW_LOG_ERROR, "not enough memory for libuv's threads, or for OpenSSL");
+        mw_log(MW_LOG_ERROR, has_threads ? "OpenSSL can't be set up" : "not enough memory for libuv's threads");
     return ok;
 }
 

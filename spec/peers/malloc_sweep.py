@@ -5,7 +5,8 @@ publications, HTTP with bodies, files and streams, and what makes the program a 
       command      the program and its arguments; it prints {"port": …} when it serves
       preload      the shared object that lets calls fail (spec/native/failing_malloc.c)
       content      the file that it serves
-      when         "start": calls are counted from the program's start; "serves": from when it serves; "soak": one run in which
+      when         "start": calls are counted from the program's start; "script": from when its script says so, by writing the
+                   number in FAIL_AT to the file in FAILING_MALLOC; "serves": from when it serves; "soak": one run in which
                    calls fail again and again, and which tells what the program holds after each round
       first, last, step   which call fails first: one run each
       length       so many in a row
@@ -274,9 +275,10 @@ class Run:
         file.write(bytes(64))
         file.flush()
         self.control = mmap.mmap(file.fileno(), 64)
-        if self.job["when"] == "start":
-            self.arm(self.number)
+        self.arm(self.number if self.job["when"] == "start" else 0)
         environment = dict(os.environ, LD_PRELOAD=self.job["preload"], FAILING_MALLOC=file.name)
+        if self.job["when"] == "script":
+            environment["FAIL_AT"] = str(self.number)
         environment.update(self.job.get("environment", {}))
         self.log = tempfile.TemporaryFile()
         self.child = subprocess.Popen(
@@ -302,11 +304,13 @@ class Run:
             raise Wrong("it did not end") from None
 
     def explained(self):
-        # Lua takes a module whose file could not be opened, for want of memory too, for one that is not there.
-        return re.search("memory|module .* not found", self.stderr())
+        # Lua and the loader take a file that could not be opened, for want of memory too, for one that is not there.
+        return re.search("memory|module .* not found|error loading module", self.stderr())
 
     def check_end(self):
         code = self.wait()
+        if code == 255 and self.stderr() == "Out of memory\n":
+            return "ended"  # by lua-cjson, which asks nobody
         if code != 1:
             raise Wrong("it ended with %s" % (("signal %d" % -code) if code < 0 else ("code %d" % code)))
         if not self.explained():
@@ -397,6 +401,11 @@ class Run:
             if Visit(port, self.tls, self.content, b"behind").make(which).damaged:
                 raise Wrong("it did not recover")
             rounds.append(self.account())
+            # Connections that linger, and files that a thread closes, are gone soon.
+            deadline = time.monotonic() + LIMIT_SECONDS
+            while rounds[-1]["descriptors"] > rounds[0]["descriptors"] and time.monotonic() < deadline:
+                time.sleep(0.05)
+                rounds[-1] = self.account()
         self.result["rounds"] = rounds
         self.check_stop()
         return "went on"

@@ -4,11 +4,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <openssl/ssl.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include "base/log.h"
 
 static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 §1.3 */
 
@@ -101,44 +97,6 @@ bool mw_handshake_key(char key[MW_WS_KEY_LEN + 1])
         return false;
     EVP_EncodeBlock((unsigned char *)key, nonce, sizeof nonce);
     return true;
-}
-
-/* OpenSSL tells a failure as one of TLS, and many not at all. */
-static void *told_malloc(size_t size, const char *file, int line)
-{
-    void *block = malloc(size);
-
-    (void)file;
-    (void)line;
-    if (!block && size)
-        mw_log(MW_LOG_ERROR, "not enough memory for OpenSSL");
-    return block;
-}
-
-static void *told_realloc(void *block, size_t size, const char *file, int line)
-{
-    void *moved = realloc(block, size);
-
-    (void)file;
-    (void)line;
-    if (!moved && size)
-        mw_log(MW_LOG_ERROR, "not enough memory for OpenSSL");
-    return moved;
-}
-
-static void untold_free(void *block, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(block);
-}
-
-bool mw_handshake_prepare(void)
-{
-    CRYPTO_set_mem_functions(told_malloc, told_realloc, untold_free);
-    char key[MW_WS_KEY_LEN + 1], accept[MW_WS_ACCEPT_LEN + 1];
-
-    return OPENSSL_init_ssl(0, NULL) == 1 && mw_handshake_key(key) && mw_handshake_accept(key, MW_WS_KEY_LEN, accept);
 }
 
 /* The cursor counts bytes of all values of the header in order, one more at the end of each. */

@@ -11,8 +11,6 @@
 
 enum { MW_WS_KEY_LEN = 24, MW_WS_ACCEPT_LEN = 28 };
 
-/* OpenSSL never tries again what it could not set up when it was first used: this uses it. False: there is not enough memory. */
-bool mw_handshake_prepare(void);
 /* A server's check of a request (§4.2.1): method GET (else 405), HTTP/1.1, asking for the upgrade
  * and without a body, Sec-WebSocket-Version 13 (else 426: the answer carries that header), one
  * Sec-WebSocket-Key of 16 bytes in base64. 0 when fine, else the status to answer with `*why`. Host
