@@ -325,7 +325,7 @@ function Router:find(method, segments) end
 ---@field label string
 
 ---@class moonwire.static
----@field SHORTAGES table<string, true> codes of what lacks for the moment, whatever the file is
+---@field SHORTAGES table<string, true> codes of what may be there later
 local static = {}
 ---@param stat table
 ---@return string etag
