@@ -377,12 +377,15 @@ class Run:
 
     def account(self):
         """What the program holds when nobody is there."""
+        deadline = time.monotonic() + LIMIT_SECONDS
         while True:
             stream = Stream(self.port, self.tls)
             told = json.loads(request(stream, "GET /account HTTP/1.1\nHost: localhost"))
             stream.close()
             if told["connections"] == 1 and told["websockets"] == 0:
                 break
+            if time.monotonic() > deadline:
+                raise Wrong("connections are left over: %r" % told)
         with open("/proc/%d/status" % self.child.pid) as status:
             told["memory"] = int(re.search(r"VmRSS:\s*(\d+)", status.read()).group(1))
         told["descriptors"] = len(os.listdir("/proc/%d/fd" % self.child.pid))

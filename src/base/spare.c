@@ -55,7 +55,10 @@ static size_t size_of(void *block)
 void *mw_spare_malloc(size_t size)
 {
     void *block = malloc(size);
-    return block ? block : take(size);
+
+    if (!block)
+        block = take(size);
+    return block;
 }
 
 void *mw_spare_calloc(size_t count, size_t size)
