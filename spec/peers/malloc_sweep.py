@@ -394,11 +394,13 @@ class Run:
     def soak(self, port):
         self.port = port
         which = ["talk", "ask"]
+        chance = random.Random(self.number)
         Visit(port, self.tls, self.content, b"before").make(which)
         rounds = [self.account()]
         for _ in range(4):
-            self.arm(self.job["every"])
             for _ in range(self.job["visits"]):
+                # From another call on each time: the same ones would fail again and again.
+                self.arm(chance.randint(1, 2 * self.job["every"]))
                 Visit(port, self.tls, self.content, b"during").make(which)
             struct.pack_into("<Q", self.control, 0, 0)
             if Visit(port, self.tls, self.content, b"behind").make(which).damaged:
