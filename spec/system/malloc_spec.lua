@@ -148,7 +148,7 @@ describe("when memory runs out", function()
   end)
 
   it("again and again, no memory and no descriptor is left behind", function()
-    local done = sweep { first = 1, last = 1, when = "soak", every = 50, visits = program.is_sanitized and 10 or 100 }
+    local done = sweep { first = 1, last = 1, when = "soak", every = 50, visits = program.is_sanitized and 50 or 100 }
     assert.is_table(done.rounds)
     local best = math.huge
     assert.is_true(done.rounds[2].descriptors <= done.rounds[1].descriptors)

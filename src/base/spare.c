@@ -14,7 +14,7 @@
 #include "base/log.h"
 
 /* Handles and requests are below 1 KiB; a read asks for 64 KiB, and libuv's list of descriptors is as long as that for 8,000. */
-enum { SMALL = 1024, SMALL_COUNT = 32, LARGE = 64 * 1024, LARGE_COUNT = 2, COUNT = SMALL_COUNT + LARGE_COUNT };
+enum { SMALL = 1024, SMALL_COUNT = 256, LARGE = 64 * 1024, LARGE_COUNT = 2, COUNT = SMALL_COUNT + LARGE_COUNT };
 
 /* Not a global by choice: libuv's allocator is handed no context. Pages that are never used take no memory. */
 static struct {
@@ -103,10 +103,10 @@ void mw_spare_free(void *block)
         free(block);
 }
 
-static void *sure(void *block)
+static void *sure(void *block, size_t size)
 {
     if (!block) {
-        mw_log(MW_LOG_ERROR, "not enough memory: the process ends");
+        mw_log(MW_LOG_ERROR, "not enough memory (%zu bytes), and none to spare: the process ends", size);
         _exit(1);
     }
     return block;
@@ -114,10 +114,13 @@ static void *sure(void *block)
 
 void *mw_sure_malloc(size_t size)
 {
-    return sure(mw_spare_malloc(size ? size : 1));
+    void *block = mw_spare_malloc(size ? size : 1);
+
+    /* Timers that scripts keep may have taken all there was to spare, and memory may be there again. */
+    return sure(block ? block : malloc(size ? size : 1), size);
 }
 
 void *mw_sure_calloc(size_t count, size_t size)
 {
-    return sure(mw_spare_calloc(count, size));
+    return sure(mw_spare_calloc(count, size), count * size);
 }

@@ -49,10 +49,14 @@ static bool is_small(size_t size)
 #endif
 }
 
-/* Outside of a script an error of memory would be the end of the process: there, blocks are taken that were kept for this. */
-static void *grow_anyway(const struct mw_allocator *allocator, void *block, size_t size)
+/* Outside of a script an error of memory would be the end of the process: there, blocks are taken that were kept for this; not
+ * when Lua asks first, as it collects all garbage and asks again. */
+static void *grow_anyway(struct mw_allocator *allocator, void *block, size_t size)
 {
-    return allocator->applies && !allocator->applies(allocator->arg) ? mw_spare_realloc(block, size) : NULL;
+    allocator->asked = !allocator->asked;
+    if (allocator->asked || !allocator->applies || allocator->applies(allocator->arg))
+        return NULL;
+    return mw_spare_realloc(block, size);
 }
 
 static bool may_grow(const struct mw_allocator *allocator, size_t by)
@@ -195,6 +199,8 @@ static void *take(struct mw_allocator *allocator, size_t size)
     void *block = may_grow(allocator, size) ? malloc(size) : NULL;
     if (!block)
         block = grow_anyway(allocator, NULL, size);
+    else
+        allocator->asked = false;
     if (block)
         allocator->held += size;
     return block;
@@ -217,6 +223,8 @@ static void *resize_large(struct mw_allocator *allocator, void *block, size_t ol
     void *moved = mw_spare_owns(block) ? mw_spare_realloc(block, size) : realloc(block, size);
     if (!moved)
         moved = grow_anyway(allocator, block, size);
+    else
+        allocator->asked = false;
     if (moved)
         allocator->held += size - old_size;
     return moved;
