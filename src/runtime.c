@@ -26,6 +26,7 @@
 #include "bind/task.h"
 #include "bind/ws.h"
 #include "moonwire.h"
+#include "net/crypto.h"
 #include "net/engine.h"
 #include "net/wire.h"
 #include "service.h"
@@ -351,8 +352,8 @@ static bool boot(struct process *process)
     lua_State *L = runtime->lua = lua_newstate(mw_allocator_realloc, &process->memory.allocator);
     if (L)
         mw_task_open(runtime, L);
-    if (!runtime->main_task || !mw_threads_prepare()) {
-        mw_log(MW_LOG_ERROR, "not enough memory for %s", runtime->main_task ? "threads" : "Lua");
+    if (!runtime->main_task) {
+        mw_log(MW_LOG_ERROR, "not enough memory for Lua");
         return false;
     }
     lua_atpanic(L, on_panic);
@@ -384,6 +385,17 @@ static void turn_to_the_end(struct process *process)
         return;
     mw_drain_begin(&process->drain, NULL);
     turn_until_stopped(process);
+}
+
+/* Whatever a library would not survive, or never recover from, if it failed later. */
+static bool prepare_libraries(void)
+{
+    bool has_threads = mw_threads_prepare();
+    bool ok = has_threads && mw_crypto_prepare();
+
+    if (!ok)
+        mw_log(MW_LOG_ERROR, has_threads ? "OpenSSL can't be set up" : "not enough memory for libuv's threads");
+    return ok;
 }
 
 static void start_guard(struct process *process)
@@ -423,8 +435,9 @@ int mw_runtime_run(const struct mw_runtime_options *options)
         return 1;
     }
     struct mw_runtime *runtime = &process->runtime;
-    if ((!options->metrics || start_metrics(runtime->lua, options->metrics)) && load_main(runtime->lua, options)) {
-        start_guard(process);
+    start_guard(process); /* its thread takes a stack from those that are kept */
+    if (prepare_libraries() && (!options->metrics || start_metrics(runtime->lua, options->metrics)) &&
+        load_main(runtime->lua, options)) {
         mw_service_watch(&process->service);
         mw_task_spawn_main(runtime->lua, lua_gettop(runtime->lua) - 1, main_done, process);
         mw_service_look(&process->service);

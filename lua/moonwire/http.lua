@@ -14,7 +14,7 @@ local url = require "moonwire.url"
 local M = {}
 
 -- What becomes of a body that core could not read whole.
-local BODY_FAULTS = { too_large = 413, timeout = 408, malformed = 400 }
+local BODY_FAULTS = { too_large = 413, timeout = 408, malformed = 400, memory = 503 }
 
 ---@class moonwire.http.Context what is known about one request while it is answered
 ---@field app table

@@ -14,7 +14,7 @@
 #include "base/log.h"
 
 /* Handles and requests are below 1 KiB; a read asks for 64 KiB, and libuv's list of descriptors is as long as that for 8,000. */
-enum { SMALL = 1024, SMALL_COUNT = 32, LARGE = 64 * 1024, LARGE_COUNT = 2, COUNT = SMALL_COUNT + LARGE_COUNT };
+enum { SMALL = 1024, SMALL_COUNT = 256, LARGE = 64 * 1024, LARGE_COUNT = 2, COUNT = SMALL_COUNT + LARGE_COUNT };
 
 /* Not a global by choice: libuv's allocator is handed no context. Pages that are never used take no memory. */
 static struct {
@@ -42,6 +42,11 @@ static bool is_large(const void *block)
     return (uintptr_t)block - (uintptr_t)spare.large < sizeof spare.large;
 }
 
+bool mw_spare_owns(const void *block)
+{
+    return is_small(block) || is_large(block);
+}
+
 static size_t size_of(void *block)
 {
     return is_small(block) ? SMALL : is_large(block) ? LARGE : malloc_usable_size(block);
@@ -50,7 +55,10 @@ static size_t size_of(void *block)
 void *mw_spare_malloc(size_t size)
 {
     void *block = malloc(size);
-    return block ? block : take(size);
+
+    if (!block)
+        block = take(size);
+    return block;
 }
 
 void *mw_spare_calloc(size_t count, size_t size)
@@ -67,7 +75,7 @@ void *mw_spare_calloc(size_t count, size_t size)
 
 void *mw_spare_realloc(void *block, size_t size)
 {
-    bool is_spare = is_small(block) || is_large(block);
+    bool is_spare = mw_spare_owns(block);
 
     if (!size) {
         mw_spare_free(block);
@@ -95,10 +103,10 @@ void mw_spare_free(void *block)
         free(block);
 }
 
-static void *sure(void *block)
+static void *sure(void *block, size_t size)
 {
     if (!block) {
-        mw_log(MW_LOG_ERROR, "not enough memory: the process ends");
+        mw_log(MW_LOG_ERROR, "not enough memory (%zu bytes), and none to spare: the process ends", size);
         _exit(1);
     }
     return block;
@@ -106,10 +114,13 @@ static void *sure(void *block)
 
 void *mw_sure_malloc(size_t size)
 {
-    return sure(mw_spare_malloc(size ? size : 1));
+    void *block = mw_spare_malloc(size ? size : 1);
+
+    /* Timers that scripts keep may have taken all there was to spare, and memory may be there again. */
+    return sure(block ? block : malloc(size ? size : 1), size);
 }
 
 void *mw_sure_calloc(size_t count, size_t size)
 {
-    return sure(mw_spare_calloc(count, size));
+    return sure(mw_spare_calloc(count, size), count * size);
 }

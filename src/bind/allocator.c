@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/spare.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define EVERY_BLOCK_FROM_MALLOC 1
 #elif defined(__has_feature)
@@ -45,6 +47,16 @@ static bool is_small(size_t size)
 #else
     return size <= MW_ALLOCATOR_MAX;
 #endif
+}
+
+/* Outside of a script an error of memory would be the end of the process: there, blocks are taken that were kept for this; not
+ * when Lua asks first, as it collects all garbage and asks again. */
+static void *grow_anyway(struct mw_allocator *allocator, void *block, size_t size)
+{
+    allocator->asked = !allocator->asked;
+    if (allocator->asked || !allocator->applies || allocator->applies(allocator->arg))
+        return NULL;
+    return mw_spare_realloc(block, size);
 }
 
 static bool may_grow(const struct mw_allocator *allocator, size_t by)
@@ -185,6 +197,10 @@ static void *take(struct mw_allocator *allocator, size_t size)
     if (is_small(size))
         return take_small(allocator, size);
     void *block = may_grow(allocator, size) ? malloc(size) : NULL;
+    if (!block)
+        block = grow_anyway(allocator, NULL, size);
+    else
+        allocator->asked = false;
     if (block)
         allocator->held += size;
     return block;
@@ -196,7 +212,7 @@ static void drop(struct mw_allocator *allocator, void *block, size_t size)
         give_back(allocator, block);
         return;
     }
-    free(block);
+    mw_spare_free(block);
     allocator->held -= size;
 }
 
@@ -204,7 +220,11 @@ static void *resize_large(struct mw_allocator *allocator, void *block, size_t ol
 {
     if (size > old_size && !may_grow(allocator, size - old_size))
         return NULL;
-    void *moved = realloc(block, size);
+    void *moved = mw_spare_owns(block) ? mw_spare_realloc(block, size) : realloc(block, size);
+    if (!moved)
+        moved = grow_anyway(allocator, block, size);
+    else
+        allocator->asked = false;
     if (moved)
         allocator->held += size - old_size;
     return moved;

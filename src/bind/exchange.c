@@ -84,19 +84,22 @@ static int enter_request(lua_State *L)
     lua_pushvalue(L, -1);
     box->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     exchange->user = box;
+    box->co = L;
     mw_task_set_arg(L, box);
     return mw_task_invoke(L, 1);
 }
 
-/* An error that the Lua side could not answer, such as of memory: the request is not left without an answer. */
+/* After an error that the Lua side could not answer, such as of memory, the request is not left without an answer. `arg` is the
+ * box, unless that has let go of the exchange. */
 static void request_done(void *arg, const char *error)
 {
     struct mw_exchange_box *box = arg;
 
-    if (!error)
-        return;
-    mw_failure_log(&(struct mw_failure){.kind = "http"}, error);
-    if (!box || !box->exchange)
+    if (error)
+        mw_failure_log(&(struct mw_failure){.kind = "http"}, error);
+    if (box)
+        box->co = NULL;
+    if (!box || !error)
         return;
     struct mw_http_exchange *exchange = box->exchange;
     exchange->events->abort(exchange, true);
@@ -178,6 +181,9 @@ static void detach(struct mw_exchange_box *box)
 
     box->exchange->user = NULL;
     box->exchange = NULL;
+    if (box->co)
+        mw_task_set_arg(box->co, NULL);
+    box->co = NULL;
     mw_waiter_wake(&box->drain, push_drained, box);
     luaL_unref(L, LUA_REGISTRYINDEX, box->abort_ref);
     luaL_unref(L, LUA_REGISTRYINDEX, box->ref);

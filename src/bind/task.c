@@ -147,7 +147,7 @@ static void fail(struct mw_task *task, int status, mw_task_done done, void *arg)
     runtime->cause = cause_of(runtime, status);
     recover(L, task);
     if (done)
-        done(arg, text);
+        done(task->arg, text); /* what it closed meanwhile may have set another one */
     else
         mw_failure_of_task(runtime, arg, text);
     lua_settop(L, top);
@@ -352,6 +352,7 @@ void mw_waiter_wake(struct mw_waiter *waiter, int (*push)(lua_State *L, void *ar
     lua_pushcfunction(L, push_results);
     lua_pushlightuserdata(L, &results);
     if (lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK) {
+        mw_log(MW_LOG_ERROR, "not enough memory for what a task waited for");
         lua_pushnil(L);
         lua_insert(L, -2);
         lua_rawgeti(L, LUA_REGISTRYINDEX, runtime->memory_ref);

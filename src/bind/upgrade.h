@@ -14,7 +14,8 @@ struct mw_exchange_box {
     struct mw_waiter body;
     struct mw_waiter drain;
     enum mw_http_body_result result;
-    int ref; /* anchors the box while the exchange lives */
+    lua_State *co; /* the task that answers; NULL: it has ended */
+    int ref;       /* anchors the box while the exchange lives */
     int abort_ref;
 };
 

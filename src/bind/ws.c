@@ -92,6 +92,8 @@ static int enter(lua_State *L)
     case MW_WS_EVENTS:
         break;
     }
+    if (event->event == MW_WS_CLOSE || event->event == MW_WS_FAILED)
+        event->ws->has_entered = true;
     return mw_task_invoke(L, nargs);
 }
 
@@ -171,7 +173,7 @@ static void ordered_handler_done(void *arg, const char *error)
     if (error)
         handler_failed(ws, (enum mw_ws_event)ws->event, error);
     /* Also after the last one that was put aside: whoever sent so much was made to wait. */
-    if (ws->pending || (ws->connection && ws->connection->paused))
+    if (ws->pending || ws->close_waits || (ws->connection && ws->connection->paused))
         continue_pending(ws);
 }
 
@@ -283,6 +285,17 @@ static void last_handler_done(void *arg, const char *error)
 {
     struct mw_ws *ws = arg;
 
+    /* Somebody may wait for just this: when there was no memory for what it is told, it is told less, for which none is needed. */
+    if (error && !ws->has_entered) {
+        struct event event = {.ws = ws,
+                              .event = (enum mw_ws_event)ws->event,
+                              .code = ws->last_code,
+                              .data = ws->event == MW_WS_CLOSE ? "" : "not enough memory",
+                              .extra = "memory"};
+        ws->has_entered = true;
+        mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
+        return;
+    }
     ws->busy = false;
     if (error)
         handler_failed(ws, (enum mw_ws_event)ws->event, error);
@@ -295,6 +308,8 @@ static void run_close(struct mw_ws *ws, unsigned code, const char *reason, size_
 
     ws->busy = true;
     ws->event = MW_WS_CLOSE;
+    ws->has_entered = false;
+    ws->last_code = (uint16_t)code;
     if (ws->route->handlers[MW_WS_CLOSE] != LUA_NOREF)
         mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
     else
@@ -307,6 +322,7 @@ void mw_ws_failed(struct mw_ws *ws, const char *message, const char *code)
 
     ws->busy = true;
     ws->event = MW_WS_FAILED;
+    ws->has_entered = false;
     mw_task_call(ws->runtime, enter, &event, last_handler_done, ws);
 }
 
@@ -340,6 +356,8 @@ static void push_pending(struct mw_ws *ws, enum pending_kind kind, unsigned code
     if (!pending) {
         if (ws->connection)
             mw_connection_fail(ws->connection, MW_ENDING_OUT_OF_MEMORY, "out of memory");
+        ws->close_waits = kind == PENDING_CLOSE;
+        ws->last_code = (uint16_t)code;
         return;
     }
     *pending = (struct mw_ws_pending){.kind = kind, .code = code, .len = len};
@@ -379,7 +397,11 @@ static void continue_pending(struct mw_ws *ws)
         }
         free(pending);
     }
-    if (!ws->pending && !ws->busy && ws->connection)
+    if (ws->pending || ws->busy)
+        return;
+    if (ws->close_waits)
+        run_close(ws, ws->last_code, NULL, 0);
+    else if (ws->connection)
         mw_connection_pause(ws->connection, false);
 }
 
@@ -455,7 +477,7 @@ void mw_ws_anchor(lua_State *L, int index, struct mw_ws *ws)
         ws->next->link = &ws->next;
     runtime->sockets = ws;
     runtime->socket_count++;
-    ws->busy = ws->closing_by_hand = false;
+    ws->busy = ws->closing_by_hand = ws->close_waits = false;
 }
 
 struct mw_ws *mw_ws_new(lua_State *L, int route_index)

@@ -48,6 +48,9 @@ struct mw_ws {
     bool joined;          /* its hub counts it */
     uint8_t event;        /* enum mw_ws_event: the handler of those in order that runs, or ran last */
     bool busy;            /* a handler runs or waits: the next message queues */
+    bool has_entered;     /* the last handler of all was reached */
+    bool close_waits;     /* without memory to put it aside */
+    uint16_t last_code;   /* of the close event */
     bool closing_by_hand; /* the script closed it: messages are not delivered any more */
 };
 

@@ -149,7 +149,7 @@ int mw_handshake_confirm(const struct mw_http_head *head, const char *key, const
     size_t count;
     const struct mw_http_header *accept = mw_http_find(head, "sec-websocket-accept", &count);
     if (!mw_handshake_accept(key, strlen(key), expected))
-        return refuse(-1, "the answer to our key could not be computed", why);
+        return refuse(-1, "not enough memory to check the answer to our key", why);
     if (count != 1 || accept->value.len != MW_WS_ACCEPT_LEN ||
         memcmp(accept->value.at, expected, MW_WS_ACCEPT_LEN) != 0)
         return refuse(-1, "Sec-WebSocket-Accept does not answer our key", why);

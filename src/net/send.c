@@ -127,8 +127,8 @@ static bool enqueue(struct mw_connection *connection, enum mw_opcode opcode, boo
 
     if (!out)
         return false;
-    if (connection->is_client)
-        RAND_bytes(key, sizeof key);
+    if (connection->is_client && RAND_bytes(key, sizeof key) != 1)
+        return false;
     if (is_short)
         mw_frame_write_short(out, opcode, rsv1, len);
     else

@@ -47,8 +47,9 @@ SSL *mw_tls_client_new(int fd, const struct mw_tls_client_options *options, char
     }
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+    /* Reading the authorities of the system takes a while, and as much memory as everything else here together. */
     if (options->ca ? SSL_CTX_load_verify_locations(context, options->ca, NULL) != 1
-                    : SSL_CTX_set_default_verify_paths(context) != 1) {
+                    : options->verify && SSL_CTX_set_default_verify_paths(context) != 1) {
         snprintf(why, size, "the CA file %s can't be used", options->ca ? options->ca : "of the system");
         ERR_clear_error();
     } else if ((ssl = SSL_new(context)) == NULL || SSL_set_fd(ssl, fd) != 1 ||

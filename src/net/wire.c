@@ -2,17 +2,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/wire.h"
 
+#include <fcntl.h>
 #include <libwebsockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "base/spare.h"
 #include "net/admission.h"
 #include "net/takeover.h"
 
 enum {
     SERVICE_BUFFER = 65536,
+    FAILED_MS = 1000,        /* until what lws refused is forgotten, if lws does not say so before */
     LWS_TIMEOUT_SECS = 3600, /* of lws itself, by default 5 s: ours count */
 };
 
@@ -45,6 +49,7 @@ struct pending {
     void *owner;
     struct mw_takeover takeover;
     struct mw_buffer early;
+    int placeholder; /* a descriptor; -1: none */
     bool taken;
 };
 
@@ -59,6 +64,8 @@ static void drop_pending(struct pending *pending)
         pending->next->link = pending->link;
     mw_wheel_cancel(&engine->wheel, &pending->timer);
     mw_buffer_free(&pending->early);
+    if (pending->placeholder >= 0)
+        close(pending->placeholder);
     mw_engine_release(engine);
     free(pending);
 }
@@ -80,6 +87,7 @@ static void destroyed(struct pending *pending)
         if (pending->ready)
             socket = mw_socket_new(engine, pending->takeover.fd, pending->takeover.ssl, &quiet, NULL);
         if (!socket) {
+            mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is closed");
             SSL_free(pending->takeover.ssl);
             close(pending->takeover.fd);
         }
@@ -101,12 +109,20 @@ static void destroyed(struct pending *pending)
 /* Not LWS_TO_KILL_ASYNC: outside of its own callbacks lws does not start the timer which that relies on. */
 static void drop(struct pending *pending)
 {
-    lws_set_timeout(pending->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+    if (pending->wsi)
+        lws_set_timeout(pending->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
 }
 
 static void on_timeout(struct mw_wheel_node *node)
 {
-    drop((struct pending *)node);
+    struct pending *pending = (struct pending *)node;
+
+    if (pending->wsi) {
+        drop(pending);
+        return;
+    }
+    mw_admission_leave(pending->wire->engine, pending->admission);
+    drop_pending(pending);
 }
 
 /* lws has made the context that handshakes begin in, and offers it to be set up; the vhost waits for it. */
@@ -144,6 +160,28 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
+static bool is_waiting(const struct mw_wire *wire, const struct pending *pending)
+{
+    const struct pending *each = wire->pending;
+
+    while (each && each != pending)
+        each = each->next;
+    return each;
+}
+
+/* libuv may still have a descriptor on its list that lws has closed, and ends the process if there is nothing of that number. -1:
+ * there is something. */
+static int keep_number(const struct mw_wire *wire, int fd)
+{
+    int kept = fcntl(wire->stub, F_DUPFD_CLOEXEC, fd);
+
+    if (kept == fd)
+        return kept;
+    if (kept >= 0)
+        close(kept);
+    return -1;
+}
+
 void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *admission, mw_wire_ready ready,
                     void *owner)
 {
@@ -151,11 +189,13 @@ void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *ad
     struct pending *pending = calloc(1, sizeof *pending);
 
     if (!pending) {
+        mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is closed");
         mw_admission_leave(wire->engine, admission);
         close(fd);
         return;
     }
-    *pending = (struct pending){.wire = wire, .admission = admission, .ready = ready, .owner = owner};
+    *pending =
+        (struct pending){.wire = wire, .admission = admission, .ready = ready, .owner = owner, .placeholder = -1};
     pending->timer.fire = on_timeout;
     pending->next = wire->pending;
     pending->link = &wire->pending;
@@ -172,12 +212,16 @@ void mw_wire_accept(struct mw_wire_vhost *vhost, int fd, struct mw_admission *ad
         .opaque = pending,
     };
     struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&adopt);
-    /* When it fails lws has closed the descriptor and destroyed the wsi, which ended `pending`. */
-    if (!wsi)
+    /* When it fails lws has closed the descriptor, and destroys the wsi sooner or later, which ends `pending` (or has, already);
+     * if there was memory for one at all: otherwise the timer does. */
+    if (!wsi && !is_waiting(wire, pending))
         return;
     pending->wsi = wsi;
-    if (vhost->handshake_timeout_ms)
-        mw_wheel_set(&wire->engine->wheel, &pending->timer, vhost->handshake_timeout_ms);
+    if (!wsi)
+        pending->placeholder = keep_number(wire, fd);
+    uint32_t timeout_ms = wsi ? vhost->handshake_timeout_ms : FAILED_MS;
+    if (timeout_ms)
+        mw_wheel_set(&wire->engine->wheel, &pending->timer, timeout_ms);
 }
 
 /* ---- the context ---- */
@@ -207,6 +251,13 @@ static void collect(uv_handle_t *handle, void *arg)
     list->count++;
 }
 
+/* lws writes through NULL in places. */
+static void *spare_realloc(void *block, size_t size, const char *reason)
+{
+    (void)reason;
+    return mw_spare_realloc(block, size);
+}
+
 static bool create_context(struct mw_wire *wire)
 {
     static const lws_retry_bo_t no_pings; /* all zero: lws' own validity timers are a sorted list */
@@ -221,6 +272,7 @@ static bool create_context(struct mw_wire *wire)
     known.count = 0;
     uv_walk(wire->engine->loop, collect, &known);
     lws_set_log_level(0, NULL);
+    lws_set_allocator(spare_realloc);
     memset(&info, 0, sizeof info);
     info.port = CONTEXT_PORT_NO_LISTEN;
     info.foreign_loops = loops;
