@@ -91,7 +91,7 @@ local function start_tickers(port, target, count, is_silent)
   async.wait_until(function()
     return self.open == count
   end, "all to be open")
-  function self:stop()
+  function self.stop()
     timer:close()
     for _, socket in ipairs(self.sockets) do
       socket:write(visitor.frame(CLOSE, "\x03\xe8"))
