@@ -39,8 +39,8 @@ fuzz_targets := $(patsubst spec/fuzz/%_fuzz.c,%,$(sort $(wildcard spec/fuzz/*_fu
 fuzz_shared  := $(filter-out %_fuzz.c,$(sort $(wildcard spec/fuzz/*.c)))
 fuzz_programs := $(fuzz_targets:%=build/fuzz/%_fuzz)
 fuzz_sources := $(fuzz_shared) $(fuzz_targets:%=spec/fuzz/%_fuzz.c)
-preloads     := spec/native/failing_malloc.c# of programs under test
-c_files      := $(sources) $(native_tests) $(preloads) $(fuzz_sources) \
+preloads     := spec/native/failing_malloc.c spec/native/jumping_clock.c# of programs under test
+c_files      := $(sources) $(native_tests) $(fuzz_sources) $(preloads) \
                 $(sort $(wildcard src/*.h src/*/*.h spec/native/*.h spec/fuzz/*.h))
 lua_files    := $(shell find lua -name '*.lua' 2>/dev/null | sort)
 # What running examples leave beside themselves is not part of them.
@@ -161,11 +161,11 @@ build/$(1)/luv.a: Makefile
 build/$(1)/moonwire: $(sources:%.c=build/$(1)/%.o) build/$(1)/luv.a
 	$$(call show,link) $$(link) -o $$@ $$^ $$(libraries)
 
-# For LD_PRELOAD, so without sanitizers and without knowing better than to call malloc.
+# For LD_PRELOAD, so without sanitizers and without knowing better than to call libc.
 $(preloads:spec/native/%.c=build/$(1)/spec/%.so): build/$(1)/spec/%.so: spec/native/%.c Makefile
 	@mkdir -p $$(@D)
-	$$(call show,link) $$(compiler) -std=gnu11 $(cppflags) $$(CFLAGS) $(warnings) $$(filter -Werror,$$(mode_flags)) -fno-builtin -fPIC \
-	    -shared -o $$@ $$< -ldl
+	$$(call show,link) $$(compiler) -std=gnu11 $(cppflags) $$(CFLAGS) $(warnings) $$(filter -Werror,$$(mode_flags)) -fno-builtin \
+	    -fPIC -shared -o $$@ $$< -ldl
 
 $(native_tests:spec/native/%.c=build/$(1)/spec/%): build/$(1)/spec/%: \
     build/$(1)/spec/native/%.o $(patsubst %.c,build/$(1)/%.o,$(filter-out src/main.c,$(sources))) build/$(1)/luv.a
@@ -184,6 +184,7 @@ $(fuzz_programs): build/fuzz/%: build/fuzz/spec/fuzz/%.o $(patsubst %.c,build/fu
 # --- testing ----------------------------------------------------------------------------------------------------------
 
 native_programs := $(foreach m,$(test_modes),$(native_tests:spec/native/%.c=build/$(m)/spec/%))
+preload_programs := $(foreach m,$(test_modes),$(preloads:spec/native/%.c=build/$(m)/spec/%.so))
 
 native: $(native_programs)
 	@for t in $(native_programs); do \
@@ -191,8 +192,7 @@ native: $(native_programs)
 	    echo "$$t: $$(tail -n 1 "$$t.log")"; done
 
 # Plain first, as it fails faster. The interpreter is our own program: specs wait for their events on its loop.
-specs: native $(test_modes:%=build/%/moonwire) $(test_modes:%=build/%/spec/failing_malloc.so) \
-    spec/node_modules/.stamp | $(if $(filter test,$(MAKECMDGOALS)),fuzz-smoke)
+specs: native $(test_modes:%=build/%/moonwire) $(preload_programs) spec/node_modules/.stamp | $(if $(filter test,$(MAKECMDGOALS)),fuzz-smoke)
 	@failed=; for m in $(test_modes); do \
 	    echo "build/$$m/moonwire spec/run.lua $(ARGS)"; \
 	    build/$$m/moonwire spec/run.lua $(ARGS) || failed=1; done; [ -z "$$failed" ]

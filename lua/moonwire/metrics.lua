@@ -36,21 +36,23 @@ local function proc(name)
   return text
 end
 
-local function unix_time()
-  local seconds, microseconds = uv.gettimeofday()
-  return seconds + microseconds / 1e6
-end
-
--- Unix time at which the process began.
-local function start_time()
-  local now = unix_time()
+-- Seconds since the process began.
+local function read_age()
   -- The 22nd field, and the second one is a name that may hold anything.
   local ticks = proc("self/stat"):match("^.*%) %S+" .. (" %S+"):rep(18) .. " (%d+)")
   local uptime = tonumber(proc("uptime"):match "^%S+")
-  return ticks and uptime and now - uptime + tonumber(ticks) / TICKS or now
+  return ticks and uptime and uptime - tonumber(ticks) / TICKS or 0
 end
 
-local started = start_time()
+-- By the clock that never jumps; and the Unix time of the same moment, as it is now believed to be.
+local began = core.now() - read_age()
+
+local function unix_start()
+  local seconds, microseconds = uv.gettimeofday()
+  return seconds + microseconds / 1e6 - (core.now() - began)
+end
+
+local started = unix_start()
 
 local function cpu_seconds()
   local usage = uv.getrusage()
@@ -167,7 +169,7 @@ function M.health()
   local wrong = trouble(numbers)
   return wrong and 503 or 200, {
     status = wrong or "ok",
-    uptime = math.max(0, math.floor(unix_time() - started)),
+    uptime = math.max(0, math.floor(core.now() - began)),
     version = core.version,
     connections = numbers.connections,
     websockets = numbers.websockets.server + numbers.websockets.client,

@@ -146,16 +146,23 @@ function M.expect_clean_end(child, code)
   return (result.stderr:gsub("[^\n]*SIG%u+: [^\n]*\n", ""))
 end
 
+---How many descriptors a process has open, with a number from `first` on.
+---@param pid integer
+---@param first integer
+---@return integer
+function M.descriptors_from(pid, first)
+  local found = 0
+  for name in uv.fs_scandir_next, (assert(uv.fs_scandir(("/proc/%d/fd"):format(pid)))) do
+    found = found + (tonumber(name) >= first and 1 or 0)
+  end
+  return found
+end
+
 ---How many descriptors a process has open.
 ---@param pid integer
 ---@return integer
 function M.descriptors(pid)
-  local found = 0
-  local request = assert(uv.fs_scandir(("/proc/%d/fd"):format(pid)))
-  while uv.fs_scandir_next(request) do
-    found = found + 1
-  end
-  return found
+  return M.descriptors_from(pid, 0)
 end
 
 ---Resident memory of a process, in KiB.

@@ -35,16 +35,19 @@ local function hear(self, i, bytes)
   while self.is_open[i] and #rest >= 2 and #rest >= 2 + rest:byte(2) do
     local length = rest:byte(2)
     local payload = rest:sub(3, 2 + length)
-    if rest:byte(1) ~= 0x81 or payload ~= self.expected[i] then
+    if rest:byte(1) == 0x89 then
+      self.sockets[i]:write(visitor.frame(visitor.PONG, payload))
+    elseif rest:byte(1) ~= 0x81 or payload ~= self.expected[i] then
       self.problem = ("%q came instead of %q"):format(rest:sub(1, 2 + length), self.expected[i])
       return
+    else
+      self.rounds[i] = self.rounds[i] + 1
+      say(self, i)
+      if self.rounds[i] >= self.wanted then
+        async.wake()
+      end
     end
     rest = rest:sub(3 + length)
-    self.rounds[i] = self.rounds[i] + 1
-    say(self, i)
-    if self.rounds[i] >= self.wanted then
-      async.wake()
-    end
   end
   self.rest[i] = rest
 end

@@ -13,7 +13,10 @@
 #include "net/admission.h"
 #include "net/socket.h"
 
-enum { EVENTS_PER_BATCH = 512 };
+enum {
+    EVENTS_PER_BATCH = 512,
+    SLEPT_MS = 100, /* who stood still for so long has slept */
+};
 
 static void free_closed(struct mw_engine *engine)
 {
@@ -64,11 +67,34 @@ static void look_at_clock(struct mw_engine *engine)
     engine->now_ms = uv_now(engine->loop);
 }
 
+/* Where nothing was waited for: time that has gone was spent in handlers, or the process was stopped. Deadlines have passed
+ * meanwhile, and what meets them lies in the sockets: those are all looked at before uv runs its timers. */
+static void look_for_sleep(struct mw_engine *engine)
+{
+    uint64_t before = engine->now_ms;
+
+    look_at_clock(engine);
+    if (engine->now_ms - before >= SLEPT_MS && !engine->looks)
+        engine->looks = engine->alive / EVENTS_PER_BATCH + 1;
+}
+
+/* After the sockets were looked at, and `count` of them, or -1, had something to say. */
+static void note_look(struct mw_engine *engine, int count)
+{
+    if (count < 0) {
+        look_for_sleep(engine);
+        return;
+    }
+    look_at_clock(engine);
+    if (engine->looks)
+        engine->looks = count < EVENTS_PER_BATCH ? 0 : engine->looks - 1;
+}
+
 /* How long the sockets may be waited for, in milliseconds; -1: until one has something to say. */
 static int patience(struct mw_engine *engine)
 {
-    look_at_clock(engine);
-    return engine->again ? 0 : uv_backend_timeout(engine->loop);
+    look_for_sleep(engine);
+    return engine->again || engine->looks ? 0 : uv_backend_timeout(engine->loop);
 }
 
 /* With thousands of connections each one's memory has left the cache since it last spoke: it is on its way while the kernel
@@ -88,8 +114,10 @@ bool mw_engine_turn(struct mw_engine *engine, bool wait)
     mw_engine_end_turn(engine);
     engine->counters.turns++;
     bool uv_is_due = false;
-    int count = epoll_wait(engine->epoll_fd, batch, EVENTS_PER_BATCH, wait ? patience(engine) : 0);
-    look_at_clock(engine);
+    int timeout = patience(engine);
+    bool had_slept = engine->looks > 0;
+    int count = epoll_wait(engine->epoll_fd, batch, EVENTS_PER_BATCH, wait ? timeout : 0);
+    note_look(engine, count);
     engine->depth++;
     run_again(engine);
     for (int i = 0; i < count; i++) {
@@ -103,9 +131,15 @@ bool mw_engine_turn(struct mw_engine *engine, bool wait)
     mw_engine_end_turn(engine);
     /* 0 also when a handle was started, stopped or closed meanwhile. */
     if (uv_is_due || uv_backend_timeout(engine->loop) == 0) {
-        look_at_clock(engine);
-        uv_run(engine->loop, UV_RUN_NOWAIT);
-        mw_engine_end_turn(engine);
+        /* Once only: where each turn sleeps, timers have to run as well. */
+        if (had_slept)
+            look_at_clock(engine);
+        else
+            look_for_sleep(engine);
+        if (!engine->looks) {
+            uv_run(engine->loop, UV_RUN_NOWAIT);
+            mw_engine_end_turn(engine);
+        }
     }
     if (engine->on_turn)
         engine->on_turn(engine->on_turn_arg);

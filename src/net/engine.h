@@ -37,6 +37,7 @@ struct mw_engine {
     void *on_turn_arg;
     unsigned depth; /* not 0 while sockets' events are handled or turns ended: what they hold must not be freed */
     bool stopped;   /* whoever runs turns stops */
+    size_t looks;   /* at the sockets, at most, before timers run: we slept; 0: we did not */
     struct mw_counters counters;
     struct mw_wheel wheel;
     struct mw_message_pool pool;
