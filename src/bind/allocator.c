@@ -49,7 +49,7 @@ static bool is_small(size_t size)
 
 static bool may_grow(const struct mw_allocator *allocator, size_t by)
 {
-    if (!allocator->limit || allocator->held + by <= allocator->limit ||
+    if (!allocator->limit || allocator->held + by <= allocator->limit || allocator->lifted ||
         (allocator->applies && !allocator->applies(allocator->arg)))
         return true;
     if (allocator->refused)
