@@ -298,21 +298,27 @@ int mw_task_invoke(lua_State *L, int nargs)
     return 0;
 }
 
-static void spawn(lua_State *L, int nargs, bool is_main, mw_task_done done, void *arg)
+/* False: nothing was called. */
+static bool spawn(lua_State *L, int nargs, bool is_main, mw_task_done done, void *arg)
 {
     struct mw_runtime *runtime = mw_runtime_of(L);
     struct mw_task *task = runtime->muted ? NULL : acquire(runtime);
 
-    if (!task || !lua_checkstack(task->co, nargs + 1)) {
+    if (task && !lua_checkstack(task->co, nargs + 1)) {
+        release(task);
+        task = NULL;
+    }
+    if (!task) {
         lua_pop(L, nargs + 1);
         not_run(runtime, done, arg);
-        return;
+        return false;
     }
     task->is_main = is_main;
     task->done = done;
     task->arg = arg;
     lua_xmove(L, task->co, nargs + 1);
     run(task, nargs);
+    return true;
 }
 
 void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg)
@@ -425,7 +431,8 @@ int mw_task_lua_resume(lua_State *L)
 int mw_task_lua_spawn(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    mw_task_spawn(L, lua_gettop(L) - 1, NULL, NULL);
+    if (!spawn(L, lua_gettop(L) - 1, false, NULL, NULL) && !mw_runtime_of(L)->muted)
+        return luaL_error(L, "not enough memory");
     return 0;
 }
 
