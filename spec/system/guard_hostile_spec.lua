@@ -47,7 +47,7 @@ describe("a handler that never ends", function()
       while true do debug.sethook(function() end, "crl", 3) end
     ]],
     ["in the code it loads"] = [[
-      load(function() loop() end)
+      assert(load(function() loop() end))
     ]],
     ["in tail calls"] = [[
       local function again() return again() end
