@@ -110,6 +110,7 @@ static int open_lua(lua_State *L)
     struct process *process = lua_touserdata(L, 1);
     struct mw_runtime *runtime = &process->runtime;
 
+    mw_guard_open(L);
     luaL_openlibs(L);
     mw_collector_open(L);
     mw_coroutine_open(L);

@@ -61,7 +61,7 @@ static void *grow_anyway(struct mw_allocator *allocator, void *block, size_t siz
 
 static bool may_grow(const struct mw_allocator *allocator, size_t by)
 {
-    if (!allocator->limit || allocator->held + by <= allocator->limit ||
+    if (!allocator->limit || allocator->held + by <= allocator->limit || allocator->lifted ||
         (allocator->applies && !allocator->applies(allocator->arg)))
         return true;
     if (allocator->refused)

@@ -22,6 +22,7 @@ struct mw_allocator {
     size_t held;       /* bytes taken from the system */
     size_t limit;      /* of `held`; 0: none */
     bool asked;        /* the last block that was asked for was not to be had */
+    bool lifted;       /* for now */
     /* Whether the limit holds now; NULL: always. */
     bool (*applies)(void *arg);
     /* A block was refused because of the limit. It must not call Lua. */

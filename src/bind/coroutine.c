@@ -16,10 +16,10 @@ static int call_original(lua_State *L, lua_State *co)
     if (!co || co == L)
         return original(L);
     struct mw_runtime *runtime = mw_runtime_of(L);
-    struct mw_running here = {co, runtime->running};
-    runtime->running = &here;
+    struct mw_running here;
+    mw_running_enter(runtime, &here, co);
     int results = original(L);
-    runtime->running = here.outer;
+    mw_running_leave(runtime, &here);
     return results;
 }
 
@@ -39,28 +39,21 @@ static int close(lua_State *L)
 static int raise(lua_State *L, lua_State *co)
 {
     int status = lua_status(co);
-    /* A dead one that was resumed again has no stack, and stays dead. */
-    bool is_failed = status != LUA_OK && status != LUA_YIELD;
+    /* One that can't be resumed (it runs, or is dead) is none that has failed: its stack is left alone. */
+    bool is_failed = status != LUA_OK && status != LUA_YIELD, is_traced = is_failed && status != LUA_ERRMEM;
 
-    lua_settop(L, 0);
-    if (is_failed && status != LUA_ERRMEM) {
+    if (is_traced)
         mw_traceback_push(L, co, 0);
-        status = lua_resetthread(co);
-    } else {
-        if (is_failed)
-            lua_resetthread(co);
-        lua_pushnil(L);
-    }
+    if (is_failed)
+        status = mw_task_reset(mw_runtime_of(L), L, co);
     lua_xmove(co, L, 1);
     if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
         luaL_where(L, 1);
         lua_insert(L, -2);
         lua_concat(L, 2);
     }
-    if (lua_isnil(L, 1))
-        lua_remove(L, 1);
-    else
-        mw_traceback_keep(L, 1);
+    if (is_traced)
+        mw_traceback_keep(L, -2);
     return lua_error(L);
 }
 
@@ -75,7 +68,10 @@ static int wrapped(lua_State *L)
     int status = mw_task_resume(mw_runtime_of(L), L, co, nargs, &results);
     if (status != LUA_OK && status != LUA_YIELD)
         return raise(L, co);
-    luaL_checkstack(L, results, "too many results to resume");
+    if (!lua_checkstack(L, results)) {
+        lua_pop(co, results);
+        return luaL_error(L, "too many results to resume");
+    }
     lua_xmove(co, L, results);
     return results;
 }

@@ -53,14 +53,21 @@ static int to_text(lua_State *L)
     return 1;
 }
 
-/* Replaces the error on top by text, even if its __tostring fails. */
+/* Replaces the error on top by text, even if its __tostring fails. That is a script's: both limits bind it. */
 static void replace_by_text(lua_State *L)
 {
     const char *type = luaL_typename(L, -1);
+    struct mw_runtime *runtime = mw_runtime_of(L);
+    struct mw_running here;
 
+    if (lua_type(L, -1) == LUA_TSTRING)
+        return;
     lua_pushcfunction(L, to_text);
     lua_insert(L, -2);
-    if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+    mw_running_enter(runtime, &here, L);
+    int status = lua_pcall(L, 1, 1, 0);
+    mw_running_leave(runtime, &here);
+    if (status == LUA_OK)
         return;
     lua_pushfstring(L, "(error object is a %s value, and its __tostring failed: %s)", type,
                     lua_isstring(L, -1) ? lua_tostring(L, -1) : luaL_typename(L, -1));

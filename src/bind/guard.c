@@ -22,7 +22,7 @@
 /* Ignored unless somebody listens, and used by nobody else here. */
 #define GUARD_SIGNAL SIGURG
 
-enum { TICK_MIN_MS = 5, TICK_MAX_MS = 250, TICKS_PER_LIMIT = 4, PATIENCE_MS = 1000 };
+enum { TICK_MIN_MS = 5, TICK_MAX_MS = 250, TICKS_PER_LIMIT = 4, PATIENCE_MS = 1000, STOPPED_MS = 500 };
 
 /* A hook that the script had set, and that ours stands in for. */
 struct saved_hook {
@@ -49,6 +49,7 @@ struct mw_guard {
     pthread_cond_t stop;
     bool stopping;
     struct watched watched;
+    uint64_t looked_ms;          /* when the thread looked last; it alone */
     _Atomic uint64_t suspect;    /* the entry that the hook is for */
     _Atomic uint64_t told;       /* the last one whose place was logged */
     _Atomic uint32_t elapsed_ms; /* how long it has run */
@@ -198,19 +199,6 @@ static void tell_of_end(const struct mw_guard *guard, uint32_t elapsed_ms)
                elapsed_ms / 1000.0);
 }
 
-static void look(struct mw_guard *guard)
-{
-    struct watched *watched = &guard->watched;
-    uint64_t entry = atomic_load_explicit(&guard->runtime->entry, memory_order_relaxed), now_ms = clock_ms();
-
-    if (entry != watched->entry) {
-        tell_of_end(guard, (uint32_t)(now_ms - watched->since_ms));
-        *watched = (struct watched){.entry = entry, .since_ms = now_ms};
-    } else if (entry) {
-        look_closer(guard, (uint32_t)(now_ms - watched->since_ms));
-    }
-}
-
 /* How often to look: a handler is noticed at most a quarter late. */
 static uint32_t tick_ms(const struct mw_guard_limits *limits)
 {
@@ -219,6 +207,24 @@ static uint32_t tick_ms(const struct mw_guard_limits *limits)
     uint32_t tick = (warning < limit ? warning : limit) / TICKS_PER_LIMIT;
 
     return tick < TICK_MIN_MS ? TICK_MIN_MS : tick > TICK_MAX_MS ? TICK_MAX_MS : tick;
+}
+
+static void look(struct mw_guard *guard)
+{
+    struct watched *watched = &guard->watched;
+    uint64_t entry = atomic_load_explicit(&guard->runtime->entry, memory_order_relaxed), now_ms = clock_ms();
+    uint64_t slept_ms = now_ms - guard->looked_ms, tick = tick_ms(&guard->limits);
+
+    /* The process, or the whole machine, was stopped: no handler is to blame for that. */
+    if (slept_ms > tick + STOPPED_MS)
+        watched->since_ms += slept_ms - tick;
+    guard->looked_ms = now_ms;
+    if (entry != watched->entry) {
+        tell_of_end(guard, (uint32_t)(now_ms - watched->since_ms));
+        *watched = (struct watched){.entry = entry, .since_ms = now_ms};
+    } else if (entry) {
+        look_closer(guard, (uint32_t)(now_ms - watched->since_ms));
+    }
 }
 
 static void wait_for_tick(struct mw_guard *guard)
@@ -239,6 +245,7 @@ static void *watch(void *arg)
     struct mw_guard *guard = arg;
 
     pthread_mutex_lock(&guard->mutex);
+    guard->looked_ms = clock_ms();
     while (!guard->stopping) {
         wait_for_tick(guard);
         look(guard);
@@ -248,6 +255,24 @@ static void *watch(void *arg)
 }
 
 /* ---- beginning and end ---- */
+
+/* After all that scripts have to finalize: from here on the state is taken apart, and the signal must not find a coroutine.
+ * os.exit does this, too, while a handler runs. */
+static int forget_state(lua_State *L)
+{
+    atomic_store(&mw_runtime_of(L)->entry, 0);
+    return 0;
+}
+
+void mw_guard_open(lua_State *L)
+{
+    lua_newuserdatauv(L, 0, 0);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, forget_state);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+}
 
 /* With all signals blocked there: they are for the main thread. */
 static int start_thread(struct mw_guard *guard)

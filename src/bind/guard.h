@@ -23,6 +23,8 @@ struct mw_guard_limits {
     bool is_supervised;  /* somebody starts the process again */
 };
 
+/* Before the script can make anything that has a finalizer. Raises when memory is short. */
+void mw_guard_open(struct lua_State *L);
 /* NULL, and a line in the log, when there can't be a thread. Neither limit: NULL. */
 struct mw_guard *mw_guard_start(struct mw_runtime *runtime, const struct mw_guard_limits *limits);
 /* NULL is fine. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bind/allocator.h"
 #include "bind/failure.h"
 #include "bind/task.h"
 #include "net/engine.h"
@@ -131,6 +132,46 @@ static int stop(lua_State *L)
     return 0;
 }
 
+/* ---- luv and the limit of memory ---- */
+
+/* Calls upvalue 1, a function of luv's that makes a handle, with the limit lifted: an error half-way would leave one to the
+ * garbage collector that has no end, and cost the process. (What lies in luv's way can at most triple what is held.) */
+static int make_handle(lua_State *L)
+{
+    void *ud;
+    struct mw_allocator *allocator = (lua_getallocf(L, &ud), ud);
+
+    if (!allocator->limit || allocator->held < allocator->limit / 4)
+        return lua_tocfunction(L, lua_upvalueindex(1))(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    bool was_lifted = allocator->lifted;
+    allocator->lifted = true;
+    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    allocator->lifted = was_lifted;
+    return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+/* In the table on top. */
+static void replace_makers(lua_State *L)
+{
+    static const char *const names[] = {"new_async",   "new_check", "new_fs_event", "new_fs_poll",
+                                        "new_idle",    "new_pipe",  "new_poll",     "new_socket_poll",
+                                        "new_prepare", "new_tcp",   "new_signal",   "new_timer",
+                                        "new_tty",     "new_udp",   "spawn",        "fs_scandir"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (lua_getfield(L, -1, names[i]) == LUA_TNIL) {
+            lua_pop(L, 1);
+            continue;
+        }
+        lua_pushcclosure(L, make_handle, 1);
+        lua_setfield(L, -2, names[i]);
+    }
+}
+
+/* ---- beginning and end ---- */
+
 void mw_luv_close_handles(lua_State *L)
 {
     lua_pushcfunction(L, close_handles);
@@ -149,5 +190,6 @@ void mw_luv_open(lua_State *L, uv_loop_t *loop)
     luv_set_callback(L, run_callback);
     luaL_requiref(L, "luv", luaopen_luv, 0);
     luaL_setfuncs(L, ours, 0);
+    replace_makers(L);
     lua_pop(L, 1);
 }

@@ -6,6 +6,7 @@
 #include <malloc.h>
 
 #include "base/log.h"
+#include "bind/guard.h"
 
 static const double MEBIBYTE = 1 << 20;
 
@@ -29,7 +30,10 @@ static void clean_up(struct mw_turn_item *item)
 {
     struct mw_memory *memory = (struct mw_memory *)item;
 
+    /* Finalizers are the script's. */
+    uint64_t before = mw_guard_enter(memory->runtime, true);
     lua_gc(memory->runtime->lua, LUA_GCCOLLECT);
+    mw_guard_leave(memory->runtime, before);
     malloc_trim(0);
     mw_log(MW_LOG_ERROR,
            "scripts have reached the limit of %.0f MiB of memory (--memory-limit); %.1f MiB are in use now",

@@ -113,12 +113,33 @@ static int replace_coroutine(lua_State *L)
     return 0;
 }
 
-/* The task failed: its coroutine can be used again, unless it was interrupted. Lua calls no hook any more in one whose hook
- * has raised an error, so another handler could not be interrupted there. */
+static void on_probe(lua_State *L, lua_Debug *where)
+{
+    (void)where;
+    lua_sethook(L, NULL, 0, 0);
+}
+
+static int do_nothing(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
+/* Lua calls no hook any more in a coroutine that ended by an error in one, the guard's or a script's: another handler could
+ * not be interrupted there. Also takes away a hook that the script has left. */
+static bool calls_hooks(lua_State *co)
+{
+    lua_sethook(co, on_probe, LUA_MASKCALL, 0);
+    lua_pushcfunction(co, do_nothing);
+    lua_pcall(co, 0, 0, 0);
+    return !lua_gethook(co);
+}
+
+/* The task failed: its coroutine can be used again, unless no hook is called there. */
 static void recover(lua_State *L, struct mw_task *task)
 {
-    lua_resetthread(task->co);
-    if (task->runtime->cause == MW_FAILED_BY_TIME) {
+    mw_task_reset(task->runtime, task->runtime->running->co, task->co);
+    if (!calls_hooks(task->co)) {
         lua_pushcfunction(L, replace_coroutine);
         lua_pushlightuserdata(L, task);
         if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
@@ -130,22 +151,27 @@ static void recover(lua_State *L, struct mw_task *task)
     release(task);
 }
 
+/* While it still is the one that runs. */
 static enum mw_failure_cause cause_of(const struct mw_runtime *runtime, int status)
 {
     if (status == LUA_ERRMEM)
         return MW_FAILED_BY_MEMORY;
-    return runtime->interrupted && runtime->interrupted == runtime->entries ? MW_FAILED_BY_TIME : MW_FAILED_BY_ERROR;
+    return runtime->interrupted && runtime->interrupted == runtime->entry ? MW_FAILED_BY_TIME : MW_FAILED_BY_ERROR;
 }
 
-static void fail(struct mw_task *task, int status, mw_task_done done, void *arg)
+/* What is closed and how the error is shown is up to the script: it has the time of one handler for that. */
+static void fail(struct mw_task *task, mw_task_done done, void *arg)
 {
     struct mw_runtime *runtime = task->runtime;
     lua_State *L = runtime->lua;
     int top = lua_gettop(L);
+    uint64_t before = mw_guard_enter(runtime, !task->is_main);
+    enum mw_failure_cause cause = runtime->cause;
     const char *text = mw_failure_describe(L, task->co);
 
-    runtime->cause = cause_of(runtime, status);
     recover(L, task);
+    mw_guard_leave(runtime, before);
+    runtime->cause = cause;
     if (done)
         done(task->arg, text); /* what it closed meanwhile may have set another one */
     else
@@ -155,11 +181,26 @@ static void fail(struct mw_task *task, int status, mw_task_done done, void *arg)
 
 int mw_task_resume(struct mw_runtime *runtime, lua_State *from, lua_State *co, int nargs, int *results)
 {
-    struct mw_running here = {co, runtime->running};
+    struct mw_running here;
 
-    runtime->running = &here;
+    mw_running_enter(runtime, &here, co);
     int status = lua_resume(co, from, nargs, results);
-    runtime->running = here.outer;
+    mw_running_leave(runtime, &here);
+    return status;
+}
+
+int mw_task_reset(struct mw_runtime *runtime, lua_State *from, lua_State *co)
+{
+    struct mw_running here;
+
+    mw_running_enter(runtime, &here, co);
+#if LUA_VERSION_RELEASE_NUM >= 50406
+    int status = lua_closethread(co, from);
+#else
+    (void)from;
+    int status = lua_resetthread(co);
+#endif
+    mw_running_leave(runtime, &here);
     return status;
 }
 
@@ -171,6 +212,8 @@ static int enter(struct mw_runtime *runtime, lua_State *co, int nargs, int *resu
     uint64_t before = mw_guard_enter(runtime, is_guarded);
     int status = mw_task_resume(runtime, runtime->running->co, co, nargs, results);
 
+    if (status > LUA_YIELD)
+        runtime->cause = cause_of(runtime, status);
     mw_guard_leave(runtime, before);
     if (began)
         mw_counters_handled(&runtime->engine->counters, uv_hrtime() - began);
@@ -192,7 +235,7 @@ static void run(struct mw_task *task, int nargs)
     mw_task_done done = task->done;
     void *arg = task->arg;
     if (status != LUA_OK) {
-        fail(task, status, done, arg);
+        fail(task, done, arg);
         return;
     }
     release(task);
@@ -255,21 +298,27 @@ int mw_task_invoke(lua_State *L, int nargs)
     return 0;
 }
 
-static void spawn(lua_State *L, int nargs, bool is_main, mw_task_done done, void *arg)
+/* False: nothing was called. */
+static bool spawn(lua_State *L, int nargs, bool is_main, mw_task_done done, void *arg)
 {
     struct mw_runtime *runtime = mw_runtime_of(L);
     struct mw_task *task = runtime->muted ? NULL : acquire(runtime);
 
-    if (!task || !lua_checkstack(task->co, nargs + 1)) {
+    if (task && !lua_checkstack(task->co, nargs + 1)) {
+        release(task);
+        task = NULL;
+    }
+    if (!task) {
         lua_pop(L, nargs + 1);
         not_run(runtime, done, arg);
-        return;
+        return false;
     }
     task->is_main = is_main;
     task->done = done;
     task->arg = arg;
     lua_xmove(L, task->co, nargs + 1);
     run(task, nargs);
+    return true;
 }
 
 void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg)
@@ -313,7 +362,10 @@ static void resume(lua_State *co, int nargs)
         lua_pop(co, results);
         return;
     }
-    mw_failure_of_task(runtime, "coroutine", mw_failure_describe(runtime->lua, co));
+    uint64_t before = mw_guard_enter(runtime, true);
+    const char *text = mw_failure_describe(runtime->lua, co);
+    mw_guard_leave(runtime, before);
+    mw_failure_of_task(runtime, "coroutine", text);
     lua_pop(runtime->lua, 1);
 }
 
@@ -380,7 +432,8 @@ int mw_task_lua_resume(lua_State *L)
 int mw_task_lua_spawn(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    mw_task_spawn(L, lua_gettop(L) - 1, NULL, NULL);
+    if (!spawn(L, lua_gettop(L) - 1, false, NULL, NULL) && !mw_runtime_of(L)->muted)
+        return luaL_error(L, "not enough memory");
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #define MW_BIND_TASK_H
 
 #include <lua.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "moonwire.h"
@@ -45,6 +46,22 @@ void mw_task_spawn(lua_State *L, int nargs, mw_task_done done, void *arg);
 void mw_task_spawn_main(lua_State *L, int nargs, mw_task_done done, void *arg);
 /* lua_resume, with runtime->running telling what runs. */
 int mw_task_resume(struct mw_runtime *runtime, lua_State *from, lua_State *co, int nargs, int *results);
+/* lua_closethread: what `co` has to close runs in it. */
+int mw_task_reset(struct mw_runtime *runtime, lua_State *from, lua_State *co);
+
+/* Around whatever makes `co` run. The guard's signal may come at any moment, and looks at the innermost. */
+static inline void mw_running_enter(struct mw_runtime *runtime, struct mw_running *here, lua_State *co)
+{
+    *here = (struct mw_running){co, runtime->running};
+    atomic_signal_fence(memory_order_seq_cst);
+    runtime->running = here;
+}
+
+static inline void mw_running_leave(struct mw_runtime *runtime, const struct mw_running *here)
+{
+    runtime->running = here->outer;
+    atomic_signal_fence(memory_order_seq_cst);
+}
 
 /* A place where a coroutine waits. */
 struct mw_waiter {
