@@ -9,13 +9,13 @@ local STEPS = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" }
 local WIDTH = 40 -- characters of a curve
 local MIB = 1 << 20
 
--- What is looked at: its name, where it is in a sample, its unit, whether it is memory.
+-- What is looked at: its name, where it is in a sample, its unit, and the kind of memory it is.
 local COLUMNS = {
-  { "server: resident MiB", "server", "memory", MIB, true },
-  { "server: Lua MiB", "server", "lua", MIB, true },
+  { "server: resident MiB", "server", "memory", MIB, "resident" },
+  { "server: Lua MiB", "server", "lua", MIB, "lua" },
   { "server: descriptors", "server", "descriptors", 1 },
   { "server: threads", "server", "threads", 1 },
-  { "client: resident MiB", "client", "memory", MIB, true },
+  { "client: resident MiB", "client", "memory", MIB, "resident" },
   { "client: descriptors", "client", "descriptors", 1 },
   { "client: threads", "client", "threads", 1 },
 }
@@ -30,6 +30,17 @@ local function series_of(samples, column)
     series[i] = { sample.time, value_of(sample, column) }
   end
   return series
+end
+
+---All that is looked at, over time.
+---@param samples table[]
+---@return {name: string, points: number[][]}[]
+function M.all_series(samples)
+  local all = {}
+  for i, column in ipairs(COLUMNS) do
+    all[i] = { name = column[1], points = series_of(samples, column) }
+  end
+  return all
 end
 
 -- The means of as many stretches as a curve has characters, from the least to the greatest.
@@ -71,7 +82,7 @@ end
 
 ---Under load: does anything grow?
 ---@param samples table[]
----@param limits {growth: number, judges_memory: boolean}
+---@param limits {growth: number, judges_resident: boolean}
 ---@return boolean holds
 function M.curves(samples, limits)
   local holds = true
@@ -80,7 +91,7 @@ function M.curves(samples, limits)
   for _, column in ipairs(COLUMNS) do
     local series = series_of(samples, column)
     local found = verdict.of(series, limits.growth)
-    local is_judged = limits.judges_memory or not column[5]
+    local is_judged = limits.judges_resident or column[5] ~= "resident"
     holds = holds and (not found.grows or not is_judged)
     local curve, low, high = curve_of(series)
     print(("%-22s %9.1f %+9.2f ±%8.2f  %s  %s %.1f..%.1f"):format(column[1], found.level, found.growth, found.noise,
@@ -95,7 +106,7 @@ end
 ---When all clients have gone: is it as it was after the warm-up?
 ---@param first table
 ---@param last table
----@param limits {rest_growth: number, idle_cpu: number, judges_memory: boolean}
+---@param limits {rest_growth: number, idle_cpu: number, judges_resident: boolean}
 ---@return boolean holds
 function M.at_rest(first, last, limits)
   local holds = true
@@ -103,7 +114,7 @@ function M.at_rest(first, last, limits)
   for _, column in ipairs(COLUMNS) do
     local before, after = value_of(first, column), value_of(last, column)
     local passes = column[5] and after <= before * (1 + limits.rest_growth) or not column[5] and after <= before
-    local is_judged = limits.judges_memory or not column[5]
+    local is_judged = limits.judges_resident or column[5] ~= "resident"
     holds = holds and (passes or not is_judged)
     print(("%-22s %9.1f %9.1f %+9.1f%%  %s"):format(column[1], before, after, (after / before - 1) * 100,
       outcome(passes, is_judged)))

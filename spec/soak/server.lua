@@ -9,18 +9,23 @@ local uv = require "luv"
 
 local options = assert(moonwire.json.decode(arg[1]))
 local leak = { memory = options.leak:find "memory", descriptor = options.leak:find "descriptor" }
-local LEAK_EVERY, LEAK_BYTES = 10, 16384 -- connections for one descriptor; of a message that is kept
+-- Connections for one descriptor that is leaked; bytes for each message; and where that ends, below the limit of the memory.
+local LEAK_EVERY, LEAK_BYTES, LEAK_MAX_KIB = 10, 8192, 36 << 10
 local FLOOD, FLOOD_MESSAGES = ("f"):rep(64 << 10), 64
 
 local app = moonwire.app { max_body = 4 << 20 }
 local received, kept, opened = 0, {}, 0
 local port, tls_port
 
+local function keep(data)
+  if leak.memory and collectgarbage "count" < LEAK_MAX_KIB then
+    table.insert(kept, data .. ("k"):rep(LEAK_BYTES))
+  end
+end
+
 local function echo(ws, data, kind)
   received = received + 1
-  if leak.memory then
-    table.insert(kept, data:sub(1, LEAK_BYTES))
-  end
+  keep(data:sub(1, 16))
   ws:send(data, kind)
 end
 
@@ -92,7 +97,7 @@ end
 function FAULTS.hog()
   local hog = {}
   while true do
-    table.insert(hog, ("x"):rep(4096) .. #hog)
+    table.insert(hog, ("x"):rep(65536) .. #hog)
   end
 end
 function FAULTS.terminate(ws)
@@ -106,9 +111,6 @@ app:ws("/faulty", {
 })
 
 app:post("/body", function(req, res)
-  if leak.memory then
-    table.insert(kept, req.body:sub(1, LEAK_BYTES))
-  end
   res:send(req.body, "application/octet-stream")
 end)
 app:get("/stream", function(_, res)
