@@ -12,7 +12,7 @@ DESTDIR  ?=
 SANITIZE ?=# e.g. address,undefined
 EXAMPLE  ?= front# which one `run` runs
 ARGS     ?=# what `run`, `test` and `bench` hand to their script
-SECONDS  ?= 60# how long `fuzz` gives each target
+SECONDS  ?= 60# how long `fuzz` gives each target; of `soak` 1200, if it isn't given
 TARGET   ?=# the targets that `fuzz` runs, all by default
 JOBS     ?= 2# how many of them at a time
 FUZZ_SECONDS ?= 60# SECONDS of the fuzzing that is a part of `test`
@@ -83,7 +83,7 @@ endif
 # --- what to ask for --------------------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all run test fuzz check format bench install uninstall clean help native specs fuzz-smoke fuzz-tools check-c \
+.PHONY: all run test fuzz soak check format bench install uninstall clean help native specs fuzz-smoke fuzz-tools check-c \
         check-lua check-tools
 .DELETE_ON_ERROR:
 
@@ -105,6 +105,9 @@ format: ## lay out the C files (and the Lua files, where stylua is installed)
 
 bench: $(program) ## measure moonwire beside its peers; e.g. SCENARIO=echo-64 ROUNDS=9 PEERS=bun; GROWTH=1 draws curves
 	$(program) spec/bench/run.lua $(ARGS)
+
+soak: $(program) spec/node_modules/.stamp ## 20 minutes of everything at once: memory, descriptors, lost messages; e.g. SECONDS=60
+	$(program) spec/soak/run.lua $(ARGS)
 
 install: build/release/moonwire ## copy everything below PREFIX (/usr/local); DESTDIR is put in front
 	@install -D -m 755 $< "$(bin_dir)/moonwire"

@@ -10,7 +10,7 @@ local uv = require "luv"
 local M = {}
 
 M.binary = assert(uv.exepath())
-M.is_sanitized = M.binary:find("address", 1, true) ~= nil
+M.is_sanitized = (M.binary:find "/build/[%w-]*address" or M.binary:find "/build/[%w-]*thread") ~= nil
 -- The repository, when the binary lies in its build/<mode>/.
 M.root = M.binary:match "^(.*)/build/[^/]+/[^/]+$"
 
