@@ -143,20 +143,20 @@ describe("a handler over its time", function()
 
   it("is nobody who waits, nor the main chunk, nor many short ones in one read", function()
     local child = program.start([[
-      local until_then = uv.hrtime() + 3e8
+      local until_then = uv.hrtime() + 8e8
       while uv.hrtime() < until_then do end
       local app = moonwire.app()
       app:ws("/", { message = function(ws, data)
-        if data == "wait" then moonwire.sleep(0.3) end
-        local until_then = uv.hrtime() + 2e6
+        if data == "wait" then moonwire.sleep(0.8) end
+        local until_then = uv.hrtime() + 4e6
         while uv.hrtime() < until_then do end
         ws:send(data)
       end })
       serve(app)
       moonwire.sleep(0.1)
-      until_then = uv.hrtime() + 3e8
+      until_then = uv.hrtime() + 8e8
       while uv.hrtime() < until_then do end
-    ]], {}, { "--handler-warning", "0.15", "--handler-limit", "0.2" })
+    ]], {}, { "--handler-warning", "0.5", "--handler-limit", "0.6" })
     local ws = visitor.connect(child:expect("listening").port)
     ws:upgrade "/"
     ws:write(visitor.frame(TEXT, "short"):rep(200))
@@ -170,17 +170,30 @@ describe("a handler over its time", function()
     assert.falsy(stderr:find "a handler")
   end)
 
-  it("cannot be interrupted inside of one C function: that is told, and under a supervisor the process ends with 70", function()
-    local script = program.write [[
-      local moonwire = require "moonwire"
-      moonwire.after(0.001, function() (("a"):rep(200000)):find((".-"):rep(10) .. "b") end)
-    ]]
-    local child = program.spawn { "--handler-warning", "0.01", "--handler-limit", "0.02", script }
-    repeat
-      require("moonwire").sleep(0.05)
-    until child.stderr:find "can't be interrupted"
+  local STUCK = [[
+    local moonwire = require "moonwire"
+    if tonumber(os.getenv "MOONWIRE_RESTARTS" or 0) > 0 then
+      return print '{"event":"again"}'
+    end
+    moonwire.after(0.001, function() (("a"):rep(200000)):find((".-"):rep(10) .. "b") end)
+  ]]
+  local SHORT = { "--handler-warning", "0.01", "--handler-limit", "0.02" }
+
+  it("is told of when it can't be interrupted, inside of one C function", function()
+    local child = program.spawn { SHORT[1], SHORT[2], SHORT[3], SHORT[4], program.write(STUCK) }
+    async.wait_until(function()
+      return child.stderr:find "can't be interrupted"
+    end, "the line in the log")
     child:kill "sigkill"
     child:expect "exit"
+  end)
+
+  it("ends the process then, to be started again, under a supervisor", function()
+    local child = program.spawn { "--supervise", SHORT[1], SHORT[2], SHORT[3], SHORT[4], program.write(STUCK) }
+    child:expect "again"
+    local stderr = program.expect_clean_end(child)
+    assert.truthy(stderr:find "can't be interrupted: the process ends, to be started again")
+    assert.truthy(stderr:find "did not answer any more %(exit code 70%)")
   end)
 end)
 
@@ -249,6 +262,7 @@ describe("among 500 who talk", function()
   it("1,000 errors, 100 loops and 100 hogs lose nobody else a message, and leave nothing", function()
     local child, port = start()
     local crowd = talkers.start(port, "/echo", 500)
+    local descriptors = program.descriptors(child.pid)
     local function round(share)
       local names = {}
       for name, count in pairs { error = 500, loop = 50, hog = 50 } do
@@ -260,19 +274,23 @@ describe("among 500 who talk", function()
       crowd:go_on(2)
     end
     -- With the garbage collected that those who talk make meanwhile.
-    local function held()
-      account.ask(port)
-      return program.descriptors(child.pid), program.memory(child.pid)
+    local function memory()
+      -- Collecting takes its time, too: on a busy machine more than a handler has here.
+      while not pcall(account.ask, port) do
+      end
+      return program.memory(child.pid)
     end
     round(0.2)
     round(1)
-    local descriptors, memory = held()
+    local before = memory()
     round(0.8)
-    local descriptors_now, memory_now = held()
+    local now = memory()
     crowd:check()
-    assert.equal(descriptors, descriptors_now)
+    async.wait_until(function()
+      return program.descriptors(child.pid) == descriptors
+    end, "no more descriptors than at first")
     if not program.is_sanitized then
-      assert(memory_now <= memory * 1.05, ("%d KiB, and then %d"):format(memory, memory_now))
+      assert(now <= before * 1.05, ("%d KiB, and then %d"):format(before, now))
     end
     crowd:stop()
     account.take(child, port)
