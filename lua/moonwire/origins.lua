@@ -19,12 +19,13 @@ local function parse(text)
   if not scheme then
     return nil
   end
-  local host, port = rest:match("^(%[[%x:%.]+%]):?(%d*)$")
+  local host, after = rest:match("^(%[[%x:%.]+%])(.*)$")
   if not host then
-    host, port = rest:match("^([%w%-%._]+):?(%d*)$")
+    host, after = rest:match("^([%w%-%._]+)(.*)$")
   end
+  local port = after == "" and after or after and after:match("^:(%d*)$")
   -- More digits than a port has are not the scheme's own port, which they would become below.
-  if not host or #port > 5 then
+  if not port or #port > 5 then
     return nil
   end
   scheme = scheme:lower()

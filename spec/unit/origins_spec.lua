@@ -30,6 +30,8 @@ describe("a page", function()
     { "same-host", "", "h", false },
     { "same-host", "http://h:99999999999999999999", "h", false },
     { { "http://h" }, "http://h:99999999999999999999", "x", false },
+    { { "http://[::1]:81" }, "http://[::1]81", "x", false },
+    { "same-host", "http://[::1]81", "[::1]:81", false },
     { "*", "http://evil", "h", true },
     { { "https://a.b" }, "https://A.b:443", "h", true },
     { { "https://a.b" }, "http://a.b", "h", false },

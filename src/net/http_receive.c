@@ -30,6 +30,13 @@ static bool split(struct mw_http_exchange *exchange, size_t head_len)
     return true;
 }
 
+/* Whoever takes the socket over writes to it directly: the answers to what was asked before come first. */
+static bool is_written(struct mw_http_exchange *exchange)
+{
+    mw_http_flush(exchange);
+    return exchange->state != MW_HTTP_GONE && !exchange->out.bytes;
+}
+
 /* Looks for a whole request head in `in` and starts the request. */
 static void advance(struct mw_http_exchange *exchange)
 {
@@ -54,6 +61,8 @@ static void advance(struct mw_http_exchange *exchange)
     case MW_HTTP_OK:
         break;
     }
+    if (exchange->head->upgrade && exchange->out.bytes && !is_written(exchange))
+        return;
     if (!split(exchange, head_len)) {
         mw_http_no_memory(exchange);
         return;
@@ -141,9 +150,16 @@ static void peer_done(struct mw_http_exchange *exchange)
     exchange->peer_done = true;
     switch (exchange->state) {
     case MW_HTTP_HEAD:
-        mw_http_drop(exchange);
+        if (!exchange->out.bytes || hung_up) {
+            mw_http_drop(exchange);
+            return;
+        }
+        /* The answers to what was asked before are still on their way. */
+        mw_socket_want_read(exchange->socket, false);
+        mw_http_close_when_written(exchange);
         return;
     case MW_HTTP_BODY:
+        mw_http_flush(exchange);
         mw_http_drop(exchange);
         return;
     case MW_HTTP_BUSY:

@@ -175,6 +175,9 @@ void mw_http_writable(void *owner)
 
     set_choked(exchange, false);
     mw_http_flush(exchange);
+    /* An upgrade may have waited for this. */
+    if (exchange->state == MW_HTTP_HEAD && exchange->in.len && !exchange->out.bytes)
+        mw_engine_at_turn_end(exchange->engine, &exchange->turn);
 }
 
 static bool enqueue(struct mw_http_exchange *exchange, const void *data, size_t len)
