@@ -29,6 +29,7 @@ struct mw_message *mw_message_new(struct mw_message_pool *pool, size_t cap)
     message->len = 0;
     message->cap = (uint32_t)cap;
     message->pool = pool;
+    message->owner = NULL;
     return message;
 }
 

@@ -18,6 +18,7 @@ struct mw_message {
     uint32_t cap;
     struct mw_message_pool *pool;
     struct mw_message *next_free;
+    const void *owner; /* the queue that gathers small pieces in it, and alone holds it; NULL: none */
     uint8_t data[];
 };
 

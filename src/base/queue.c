@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A piece that is pointed at keeps a whole block alive. While few are waiting that is cheap; later small ones are copied, and own
+ * pieces go on in the block that is open, also behind shared ones: a peer that does not read must not be able to make
+ * its bytes cost many times what they count. */
+enum { COPY_MAX = 256, FEW = 8 };
+
 static struct mw_segment *at(const struct mw_queue *queue, uint32_t index)
 {
     return queue->segments ? &queue->segments[queue->head + index] : (struct mw_segment *)&queue->first;
@@ -50,19 +55,38 @@ static bool push(struct mw_queue *queue, struct mw_message *message, uint32_t fr
     return true;
 }
 
+/* The queue's own block with room for `len` bytes, behind which only few shared pieces came. */
+static struct mw_message *open_block(const struct mw_queue *queue, size_t len)
+{
+    for (uint32_t i = queue->count, looks = 0; i > 0 && looks < FEW; i--, looks++) {
+        struct mw_message *message = at(queue, i - 1)->message;
+        if (message->owner == queue)
+            return message->cap - message->len >= len ? message : NULL;
+    }
+    return NULL;
+}
+
 uint8_t *mw_queue_reserve(struct mw_queue *queue, struct mw_message_pool *pool, size_t len)
 {
     struct mw_segment *tail = last(queue);
+    struct mw_message *message;
 
     if (tail) {
-        struct mw_message *message = tail->message;
-        if (message->refs == 1 && tail->to == message->len && message->cap - message->len >= len)
+        message = tail->message;
+        if ((message->refs == 1 || message->owner == queue) && tail->to == message->len &&
+            message->cap - message->len >= len)
             return message->data + message->len;
     }
-    struct mw_message *message = mw_message_new(pool, len);
-    if (!message || !push(queue, message, 0, 0))
-        return NULL;
-    return message->data;
+    message = open_block(queue, len);
+    if (message) {
+        mw_message_ref(message);
+    } else {
+        message = mw_message_new(pool, len);
+        if (!message)
+            return NULL;
+        message->owner = queue;
+    }
+    return push(queue, message, message->len, message->len) ? message->data + message->len : NULL;
 }
 
 void mw_queue_commit(struct mw_queue *queue, size_t len)
@@ -81,6 +105,14 @@ bool mw_queue_share(struct mw_queue *queue, struct mw_message *message, uint32_t
     if (tail && tail->message == message && tail->to == from) {
         tail->to = to;
         queue->bytes += to - from;
+        return true;
+    }
+    if (queue->count >= FEW && to - from <= COPY_MAX) {
+        uint8_t *out = mw_queue_reserve(queue, message->pool, to - from);
+        if (!out)
+            return false;
+        memcpy(out, message->data + from, to - from);
+        mw_queue_commit(queue, to - from);
         return true;
     }
     return push(queue, mw_message_ref(message), from, to);

@@ -51,7 +51,7 @@ void mw_connection_arm(struct mw_connection *connection)
     uint32_t now = now_ms(connection), next = UINT32_MAX, wait;
 
 #define CONSIDER(since, limit)                                                                                         \
-    if ((limit) && (wait = left(now, since, limit)) < next)                                                            \
+    if ((limit) && (wait = left(now, mw_engine_since_ms(connection->engine, since), limit)) < next)                    \
     next = wait
     if (connection->state != MW_OPEN) {
         CONSIDER(connection->closing_ms, settings->close_timeout_ms);
@@ -73,9 +73,9 @@ void mw_connection_arm(struct mw_connection *connection)
         mw_wheel_set(&connection->engine->wheel, &connection->timer, next);
 }
 
-static bool passed(uint32_t now, uint32_t since, uint32_t limit_ms)
+static bool passed(const struct mw_connection *connection, uint32_t since, uint32_t limit_ms)
 {
-    return limit_ms && now - since >= limit_ms;
+    return limit_ms && now_ms(connection) - mw_engine_since_ms(connection->engine, since) >= limit_ms;
 }
 
 /* Whether the peer took any bytes since the last look. A slow reader is not a dead one, and the kernel may ask for more
@@ -90,7 +90,7 @@ static bool takes_bytes(struct mw_connection *connection, uint32_t *taken)
 
 static bool write_stalled(struct mw_connection *connection, uint32_t now)
 {
-    if (!connection->choked || !passed(now, connection->progress_ms, connection->settings->write_timeout_ms))
+    if (!connection->choked || !passed(connection, connection->progress_ms, connection->settings->write_timeout_ms))
         return false;
     connection->progress_ms = now;
     return !takes_bytes(connection, &connection->taken);
@@ -138,7 +138,7 @@ static void on_timer(struct mw_wheel_node *node)
         return;
     }
     if (connection->state == MW_CLOSING) {
-        if (passed(now, connection->closing_ms, settings->close_timeout_ms)) {
+        if (passed(connection, connection->closing_ms, settings->close_timeout_ms)) {
             if (connection->close_received || connection->failed)
                 mw_connection_end(connection);
             else
@@ -146,18 +146,18 @@ static void on_timer(struct mw_wheel_node *node)
             return;
         }
     } else if (!connection->paused) {
-        if (connection->awaiting_pong && passed(now, connection->pinged_ms, settings->pong_timeout_ms)) {
+        if (connection->awaiting_pong && passed(connection, connection->pinged_ms, settings->pong_timeout_ms)) {
             if (pong_missing(connection, now)) {
                 connection->reset = true;
                 mw_connection_terminate(connection, MW_ENDING_PONG_TIMEOUT, "no answer to a ping in time");
                 return;
             }
         }
-        if (passed(now, connection->message_ms, settings->idle_timeout_ms)) {
+        if (passed(connection, connection->message_ms, settings->idle_timeout_ms)) {
             mw_connection_close(connection, MW_ENDING_IDLE_TIMEOUT, MW_CLOSE_GOING_AWAY, "idle for too long", 17);
             return;
         }
-        if (!connection->awaiting_pong && passed(now, connection->received_ms, settings->ping_interval_ms)) {
+        if (!connection->awaiting_pong && passed(connection, connection->received_ms, settings->ping_interval_ms)) {
             ping(connection, now);
         }
     }

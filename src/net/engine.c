@@ -74,20 +74,25 @@ static void look_for_sleep(struct mw_engine *engine)
     uint64_t before = engine->now_ms;
 
     look_at_clock(engine);
-    if (engine->now_ms - before >= SLEPT_MS && !engine->looks)
+    if (engine->now_ms - before < SLEPT_MS)
+        return;
+    engine->slept_from_ms = before;
+    engine->slept_until_ms = engine->now_ms;
+    if (!engine->looks)
         engine->looks = engine->alive / EVENTS_PER_BATCH + 1;
 }
 
-/* After the sockets were looked at, and `count` of them, or -1, had something to say. */
+/* After the sockets were looked at, and `count` of them, or -1, had something to say. A whole batch: there may be more. */
 static void note_look(struct mw_engine *engine, int count)
 {
-    if (count < 0) {
-        look_for_sleep(engine);
+    if (count >= 0 && count < EVENTS_PER_BATCH) {
+        look_at_clock(engine);
+        engine->looks = 0;
         return;
     }
-    look_at_clock(engine);
-    if (engine->looks)
-        engine->looks = count < EVENTS_PER_BATCH ? 0 : engine->looks - 1;
+    look_for_sleep(engine);
+    if (count > 0 && engine->looks)
+        engine->looks--;
 }
 
 /* How long the sockets may be waited for, in milliseconds; -1: until one has something to say. */
@@ -118,6 +123,7 @@ bool mw_engine_turn(struct mw_engine *engine, bool wait)
     bool had_slept = engine->looks > 0;
     int count = epoll_wait(engine->epoll_fd, batch, EVENTS_PER_BATCH, wait ? timeout : 0);
     note_look(engine, count);
+    bool looked = !engine->looks;
     engine->depth++;
     run_again(engine);
     for (int i = 0; i < count; i++) {
@@ -131,11 +137,10 @@ bool mw_engine_turn(struct mw_engine *engine, bool wait)
     mw_engine_end_turn(engine);
     /* 0 also when a handle was started, stopped or closed meanwhile. */
     if (uv_is_due || uv_backend_timeout(engine->loop) == 0) {
+        look_for_sleep(engine);
         /* Once only: where each turn sleeps, timers have to run as well. */
-        if (had_slept)
-            look_at_clock(engine);
-        else
-            look_for_sleep(engine);
+        if (had_slept && looked)
+            engine->looks = 0;
         if (!engine->looks) {
             uv_run(engine->loop, UV_RUN_NOWAIT);
             mw_engine_end_turn(engine);

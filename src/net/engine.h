@@ -38,6 +38,8 @@ struct mw_engine {
     unsigned depth; /* not 0 while sockets' events are handled or turns ended: what they hold must not be freed */
     bool stopped;   /* whoever runs turns stops */
     size_t looks;   /* at the sockets, at most, before timers run: we slept; 0: we did not */
+    uint64_t slept_from_ms; /* of the last sleep */
+    uint64_t slept_until_ms;
     struct mw_counters counters;
     struct mw_wheel wheel;
     struct mw_message_pool pool;
@@ -63,6 +65,12 @@ void mw_engine_free(struct mw_engine *engine);
 /* One turn: waits for sockets, timers or anything else of uv's (not at all without `wait`), lets their owners run, and writes
  * what they queued. False when nothing is left that could happen, or `stopped` is set. */
 bool mw_engine_turn(struct mw_engine *engine, bool wait);
+
+/* When something was at the latest that was noted at `then_ms`: a turn that sleeps goes on with the time of its beginning. */
+static inline uint32_t mw_engine_since_ms(const struct mw_engine *engine, uint32_t then_ms)
+{
+    return then_ms == (uint32_t)engine->slept_from_ms ? (uint32_t)engine->slept_until_ms : then_ms;
+}
 
 /* Milliseconds of the loop: the one place where the sockets' code reads the time. */
 static inline uint64_t mw_engine_now_ms(const struct mw_engine *engine)
