@@ -1,5 +1,5 @@
 // clients.mjs - the clients of the soak that know nothing of moonwire: node's `ws`, http and https. The same orders and answers
-// as clients.lua: "go", "rest" on standard input, {"event":"rested", counts, problems} on standard output. Options, as JSON in
+// as clients.lua: "go", "rest" on standard input, {"event":"ready"} and {"event":"rested", counts, problems} on standard output. Options, as JSON in
 // the first argument: port, tls_port, ca, workers, pause (seconds), file_sizes.
 // SPDX-License-Identifier: MIT
 
@@ -183,6 +183,7 @@ async function work() {
   }
 }
 
+process.stdout.write('{"event":"ready"}\n');
 createInterface({ input: process.stdin })
   .on("line", (order) => {
     going = order === "go";

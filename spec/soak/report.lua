@@ -16,6 +16,7 @@ local COLUMNS = {
   { "server: descriptors", "server", "descriptors", 1 },
   { "server: threads", "server", "threads", 1 },
   { "client: resident MiB", "client", "memory", MIB, "resident" },
+  { "client: Lua MiB", "client", "lua", MIB, "lua" },
   { "client: descriptors", "client", "descriptors", 1 },
   { "client: threads", "client", "threads", 1 },
 }

@@ -103,9 +103,9 @@ local function renew()
 end
 renew()
 
-local metrics_port = async.port()
+local metrics = { server = async.port(), client = async.port() }
 local server = program.spawn {
-  "--metrics", tostring(metrics_port), "--handler-warning", "0.1", "--handler-limit", "0.5", "--memory-limit", "48M",
+  "--metrics", tostring(metrics.server), "--handler-warning", "0.1", "--handler-limit", "0.5", "--memory-limit", "48M",
   root .. "/spec/soak/server.lua",
   moonwire.json.encode {
     cert = places.cert, key = places.key, ca = tls.files().ca, files = places.files, leak = options.leak,
@@ -119,9 +119,13 @@ local settings = moonwire.json.encode {
   file_sizes = FILE_SIZES, seed = os.time(),
 }
 local clients = {
-  program.spawn { root .. "/spec/soak/clients.lua", settings },
+  program.spawn { "--metrics", tostring(metrics.client), root .. "/spec/soak/clients.lua", settings },
   peer.spawn("node", { root .. "/spec/soak/clients.mjs", settings }),
 }
+
+for _, each in ipairs(clients) do
+  each:expect "ready"
+end
 
 local problems, told = {}, {}
 local function problem(text, ...)
@@ -139,23 +143,26 @@ end
 local scrapes, samples = 0, {}
 local began = now()
 
-local lua_memory, is_scraping = 0, false
+local lua_memory, is_scraping = { server = 0, client = 0 }, {}
 
 -- As somebody's Prometheus does; samples are taken meanwhile.
-local function scrape()
-  is_scraping = true
-  local answer, message = moonwire.fetch(("http://127.0.0.1:%d/metrics"):format(metrics_port))
-  is_scraping = false
+local function scrape(who)
+  if is_scraping[who] then
+    return
+  end
+  is_scraping[who] = true
+  local answer, message = moonwire.fetch(("http://127.0.0.1:%d/metrics"):format(metrics[who]))
+  is_scraping[who] = false
   if not answer or answer.status ~= 200 then
     return problem("the metrics could not be read: %s", message or answer.status)
   end
   scrapes = scrapes + 1
-  lua_memory = tonumber(answer.body:match "\nmoonwire_lua_memory_bytes (%d+)")
+  lua_memory[who] = tonumber(answer.body:match "\nmoonwire_lua_memory_bytes (%d+)")
 end
 
-local function take_sample(lua)
+local function take_sample()
   local sample = { time = now() - began, server = sampler.sample(server.pid), client = sampler.sample(clients[1].pid) }
-  sample.server.lua = lua
+  sample.server.lua, sample.client.lua = lua_memory.server, lua_memory.client
   return sample
 end
 
@@ -167,14 +174,15 @@ local function load(seconds, keeps)
   local next_scrape, next_sample, next_renewal = 0, now() + sample_every, now() + renew_every
   order "go"
   while now() < ends and not server.exit do
-    if now() >= next_scrape and not is_scraping then
+    if now() >= next_scrape then
       next_scrape = now() + SCRAPE_SECONDS
-      moonwire.spawn(scrape)
+      moonwire.spawn(scrape, "server")
+      moonwire.spawn(scrape, "client")
     end
     if now() >= next_sample then
       next_sample = next_sample + sample_every
       if keeps then
-        table.insert(samples, take_sample(lua_memory))
+        table.insert(samples, take_sample())
       end
     end
     if now() >= next_renewal then
@@ -207,9 +215,10 @@ local function rest()
     told[i] = each:expect("rested", SETTLE_SECONDS)
   end
   local account = settle()
-  local before = take_sample(account.lua)
+  local before = take_sample()
   moonwire.sleep(IDLE_SECONDS)
-  local sample = take_sample(account.lua)
+  local sample = take_sample()
+  sample.server.lua, sample.client.lua = account.lua, told[1].lua
   sample.cpu = (sample.server.cpu - before.server.cpu) / IDLE_SECONDS
   sample.received = account.received
   return sample
