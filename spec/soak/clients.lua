@@ -324,9 +324,9 @@ local function work()
 end
 
 -- Those that hold everybody up come by the clock.
+local turn = 0
 local function provoke_by_the_clock()
   local next_time = uv.hrtime() / 1e9
-  local turn = 0
   while going do
     if uv.hrtime() / 1e9 >= next_time then
       next_time, turn = uv.hrtime() / 1e9 + options.faults_every, turn + 1

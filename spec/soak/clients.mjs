@@ -51,10 +51,10 @@ function connect(path, deflate) {
   };
   ws.receive = () => new Promise((resolve) => (ws.waiting.push(resolve), settle()));
   ws.on("message", (bytes, binary) => (ws.queue.push({ bytes, binary }), settle()));
-  ws.on("close", (code, reason) => ((ws.ended = `${code} ${reason}`), settle()));
+  ws.on("close", (code, reason) => ((ws.ended = `${code} ${reason} ${ws.problem ?? ""}`), settle()));
   return new Promise((resolve, reject) => {
     ws.on("open", () => resolve(ws));
-    ws.on("error", reject);
+    ws.on("error", (error) => ((ws.problem = error.message), reject(error)));
   });
 }
 
