@@ -307,7 +307,9 @@ local function report()
   running = running - 1
   if running == 0 then
     collectgarbage()
-    print(moonwire.json.encode { event = "rested", counts = counts, problems = moonwire.json.array(problems) })
+    collectgarbage()
+    local lua = math.floor(collectgarbage "count" * 1024)
+    print(moonwire.json.encode { event = "rested", counts = counts, problems = moonwire.json.array(problems), lua = lua })
     io.stdout:flush()
   end
 end
@@ -322,9 +324,9 @@ local function work()
 end
 
 -- Those that hold everybody up come by the clock.
+local turn = 0
 local function provoke_by_the_clock()
   local next_time = uv.hrtime() / 1e9
-  local turn = 0
   while going do
     if uv.hrtime() / 1e9 >= next_time then
       next_time, turn = uv.hrtime() / 1e9 + options.faults_every, turn + 1
@@ -347,6 +349,8 @@ function ORDERS.rest()
   going = false
 end
 
+print '{"event":"ready"}'
+io.stdout:flush()
 local input = uv.new_pipe(false)
 input:open(0)
 input:read_start(function(_, bytes)

@@ -1,5 +1,5 @@
 // clients.mjs - the clients of the soak that know nothing of moonwire: node's `ws`, http and https. The same orders and answers
-// as clients.lua: "go", "rest" on standard input, {"event":"rested", counts, problems} on standard output. Options, as JSON in
+// as clients.lua: "go", "rest" on standard input, {"event":"ready"} and {"event":"rested", counts, problems} on standard output. Options, as JSON in
 // the first argument: port, tls_port, ca, workers, pause (seconds), file_sizes.
 // SPDX-License-Identifier: MIT
 
@@ -51,10 +51,10 @@ function connect(path, deflate) {
   };
   ws.receive = () => new Promise((resolve) => (ws.waiting.push(resolve), settle()));
   ws.on("message", (bytes, binary) => (ws.queue.push({ bytes, binary }), settle()));
-  ws.on("close", (code, reason) => ((ws.ended = `${code} ${reason}`), settle()));
+  ws.on("close", (code, reason) => ((ws.ended = `${code} ${reason} ${ws.problem ?? ""}`), settle()));
   return new Promise((resolve, reject) => {
     ws.on("open", () => resolve(ws));
-    ws.on("error", reject);
+    ws.on("error", (error) => ((ws.problem = error.message), reject(error)));
   });
 }
 
@@ -183,6 +183,7 @@ async function work() {
   }
 }
 
+process.stdout.write('{"event":"ready"}\n');
 createInterface({ input: process.stdin })
   .on("line", (order) => {
     going = order === "go";

@@ -16,6 +16,7 @@ local COLUMNS = {
   { "server: descriptors", "server", "descriptors", 1 },
   { "server: threads", "server", "threads", 1 },
   { "client: resident MiB", "client", "memory", MIB, "resident" },
+  { "client: Lua MiB", "client", "lua", MIB, "lua" },
   { "client: descriptors", "client", "descriptors", 1 },
   { "client: threads", "client", "threads", 1 },
 }
@@ -82,7 +83,7 @@ end
 
 ---Under load: does anything grow?
 ---@param samples table[]
----@param limits {growth: number, judges_resident: boolean}
+---@param limits {growth: number, judges_load: boolean, judges_resident: boolean}
 ---@return boolean holds
 function M.curves(samples, limits)
   local holds = true
@@ -91,7 +92,7 @@ function M.curves(samples, limits)
   for _, column in ipairs(COLUMNS) do
     local series = series_of(samples, column)
     local found = verdict.of(series, limits.growth)
-    local is_judged = limits.judges_resident or column[5] ~= "resident"
+    local is_judged = limits.judges_load and (limits.judges_resident or column[5] ~= "resident")
     holds = holds and (not found.grows or not is_judged)
     local curve, low, high = curve_of(series)
     print(("%-22s %9.1f %+9.2f ±%8.2f  %s  %s %.1f..%.1f"):format(column[1], found.level, found.growth, found.noise,

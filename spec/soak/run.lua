@@ -18,10 +18,11 @@ local tls = require "spec.support.tls"
 local uv = require "luv"
 
 local USAGE = [[
-usage: moonwire spec/soak/run.lua [options]; make soak takes SECONDS, WORKERS, LEAK and SVG as variables
+usage: moonwire spec/soak/run.lua [options]; make soak takes the same as variables, in capitals: SECONDS=60
   --seconds S    of load, a quarter of which is warm-up (1200)
   --workers N    that do one thing after the other, in each of the two programs of clients (16)
   --svg FILE     the curves as a picture
+  --log FILE     what the server writes on standard error
   --leak KIND    plant a leak: memory, descriptor, or both with a comma; the soak must then fail
 Exit codes: 0 nothing grew and nothing was lost; 1 something did; 2 wrong options]]
 
@@ -30,14 +31,16 @@ local SAMPLES = 200 -- in all, but one in 5 s at least and 5 a second at most
 local SCRAPE_SECONDS = 1
 local RENEWALS = 15 -- of the certificate in all, but one a minute at least
 local PAUSE = 0.03 -- seconds between two things that a worker does, on average
-local FAULTS = 60 -- handlers that run away or take all memory, in all, but one in 10 s at least and one a second at most
+local FAULTS = 60 -- handlers that run away or take all memory, in all, but one in 10 s at least and one in 5 s at most
+-- So long that it does not hit those who only had to wait for a processor.
+local HANDLER_LIMIT_SECONDS = 2
 local FILE_SIZES = { 100, 20000, 700000 }
 local SETTLE_SECONDS, IDLE_SECONDS = 60, 1
 local IDLE_CPU = 0.05 -- of a core, for a timer and the look at the certificates
--- What memory may grow under load, and be more at rest. In a short run the heap has not seen its busiest moment: only what Lua
--- holds is looked at then, and only what is no doubt a leak is one. Sanitizers keep what is freed.
+-- What may grow under load, and what memory may be more at rest. A short run has not seen its busiest moment: it is only judged at
+-- rest, and of memory only what Lua holds, where only what is no doubt a leak is one. Sanitizers keep what is freed.
 local LONG_SECONDS = 600
-local GROWTH, REST_GROWTH, SHORT_GROWTH = 0.02, 0.05, 1
+local GROWTH, REST_GROWTH, SHORT_REST_GROWTH = 0.02, 0.05, 1
 
 local function fail_usage(message)
   io.stderr:write("soak: ", message, "\n", USAGE, "\n")
@@ -46,12 +49,14 @@ end
 
 local function read_options()
   local given = {}
-  for _, name in ipairs { "seconds", "workers", "svg", "leak" } do
+  local is_known = {}
+  for _, name in ipairs { "seconds", "workers", "svg", "log", "leak" } do
+    is_known[name] = true
     given[name] = os.getenv(name:upper())
   end
   for at = 1, #arg, 2 do
     local name = arg[at]:match "^%-%-(%l+)$"
-    if name ~= "seconds" and name ~= "workers" and name ~= "svg" and name ~= "leak" then
+    if not is_known[name] then
       fail_usage(arg[at] .. " is none of the options")
     end
     given[name] = arg[at + 1] or fail_usage(arg[at] .. ": a value is missing")
@@ -65,7 +70,7 @@ local function read_options()
   elseif not workers or workers < 1 then
     fail_usage "--workers: a number from 1 is needed"
   end
-  return { seconds = seconds, workers = workers, svg = given.svg, leak = given.leak or "" }
+  return { seconds = seconds, workers = workers, svg = given.svg, log = given.log, leak = given.leak or "" }
 end
 
 local options = read_options()
@@ -103,25 +108,37 @@ local function renew()
 end
 renew()
 
-local metrics_port = async.port()
-local server = program.spawn {
-  "--metrics", tostring(metrics_port), "--handler-warning", "0.1", "--handler-limit", "0.5", "--memory-limit", "48M",
+local metrics = { server = async.port(), client = async.port() }
+local command = {
+  program.binary, "--metrics", tostring(metrics.server), "--memory-limit", "48M",
+  "--handler-limit", tostring(HANDLER_LIMIT_SECONDS),
   root .. "/spec/soak/server.lua",
   moonwire.json.encode {
     cert = places.cert, key = places.key, ca = tls.files().ca, files = places.files, leak = options.leak,
   },
 }
+local server
+if options.log then
+  -- The same process, with another standard error.
+  server = peer.spawn("sh", { "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", options.log, table.unpack(command) })
+else
+  server = peer.spawn(command[1], table.move(command, 2, #command, 1, {}))
+end
 local listening = server:expect "listening"
 
 local settings = moonwire.json.encode {
   port = listening.port, tls_port = listening.tls_port, ca = tls.files().ca, directory = places.directory,
-  workers = options.workers, pause = PAUSE, faults_every = math.max(1, math.min(10, options.seconds / FAULTS)),
+  workers = options.workers, pause = PAUSE, faults_every = math.max(5, math.min(10, options.seconds / FAULTS)),
   file_sizes = FILE_SIZES, seed = os.time(),
 }
 local clients = {
-  program.spawn { root .. "/spec/soak/clients.lua", settings },
+  program.spawn { "--metrics", tostring(metrics.client), root .. "/spec/soak/clients.lua", settings },
   peer.spawn("node", { root .. "/spec/soak/clients.mjs", settings }),
 }
+
+for _, each in ipairs(clients) do
+  each:expect "ready"
+end
 
 local problems, told = {}, {}
 local function problem(text, ...)
@@ -139,23 +156,26 @@ end
 local scrapes, samples = 0, {}
 local began = now()
 
-local lua_memory, is_scraping = 0, false
+local lua_memory, is_scraping = { server = 0, client = 0 }, {}
 
 -- As somebody's Prometheus does; samples are taken meanwhile.
-local function scrape()
-  is_scraping = true
-  local answer, message = moonwire.fetch(("http://127.0.0.1:%d/metrics"):format(metrics_port))
-  is_scraping = false
+local function scrape(who)
+  if is_scraping[who] then
+    return
+  end
+  is_scraping[who] = true
+  local answer, message = moonwire.fetch(("http://127.0.0.1:%d/metrics"):format(metrics[who]))
+  is_scraping[who] = false
   if not answer or answer.status ~= 200 then
     return problem("the metrics could not be read: %s", message or answer.status)
   end
   scrapes = scrapes + 1
-  lua_memory = tonumber(answer.body:match "\nmoonwire_lua_memory_bytes (%d+)")
+  lua_memory[who] = tonumber(answer.body:match "\nmoonwire_lua_memory_bytes (%d+)")
 end
 
-local function take_sample(lua)
+local function take_sample()
   local sample = { time = now() - began, server = sampler.sample(server.pid), client = sampler.sample(clients[1].pid) }
-  sample.server.lua = lua
+  sample.server.lua, sample.client.lua = lua_memory.server, lua_memory.client
   return sample
 end
 
@@ -167,14 +187,15 @@ local function load(seconds, keeps)
   local next_scrape, next_sample, next_renewal = 0, now() + sample_every, now() + renew_every
   order "go"
   while now() < ends and not server.exit do
-    if now() >= next_scrape and not is_scraping then
+    if now() >= next_scrape then
       next_scrape = now() + SCRAPE_SECONDS
-      moonwire.spawn(scrape)
+      moonwire.spawn(scrape, "server")
+      moonwire.spawn(scrape, "client")
     end
     if now() >= next_sample then
       next_sample = next_sample + sample_every
       if keeps then
-        table.insert(samples, take_sample(lua_memory))
+        table.insert(samples, take_sample())
       end
     end
     if now() >= next_renewal then
@@ -207,9 +228,10 @@ local function rest()
     told[i] = each:expect("rested", SETTLE_SECONDS)
   end
   local account = settle()
-  local before = take_sample(account.lua)
+  local before = take_sample()
   moonwire.sleep(IDLE_SECONDS)
-  local sample = take_sample(account.lua)
+  local sample = take_sample()
+  sample.server.lua, sample.client.lua = account.lua, told[1].lua
   sample.cpu = (sample.server.cpu - before.server.cpu) / IDLE_SECONDS
   sample.received = account.received
   return sample
@@ -233,9 +255,10 @@ end
 local function judge(first, last)
   local is_long = options.seconds >= LONG_SECONDS
   local limits = {
-    growth = is_long and GROWTH or SHORT_GROWTH,
-    rest_growth = is_long and REST_GROWTH or SHORT_GROWTH,
+    growth = GROWTH,
+    rest_growth = is_long and REST_GROWTH or SHORT_REST_GROWTH,
     idle_cpu = IDLE_CPU,
+    judges_load = is_long,
     judges_resident = is_long and not program.is_sanitized,
   }
   local counts = add_up()

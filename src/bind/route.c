@@ -66,11 +66,20 @@ static void read_settings(lua_State *L, int table, struct mw_connection_settings
     read_deflate(L, table, &settings->deflate);
 }
 
-static void read_handlers(lua_State *L, int table, struct mw_route *route)
+enum route_value { ROUTE_HUB = 1, ROUTE_BEHAVIOUR = MW_ROUTE_BEHAVIOUR, ROUTE_VALUES = ROUTE_BEHAVIOUR };
+
+static void drop_handlers(lua_State *L, struct mw_route *route)
 {
     for (int i = 0; i < MW_WS_EVENTS; i++) {
         luaL_unref(L, LUA_REGISTRYINDEX, route->handlers[i]);
         route->handlers[i] = LUA_NOREF;
+    }
+}
+
+static void read_handlers(lua_State *L, int table, struct mw_route *route)
+{
+    drop_handlers(L, route);
+    for (int i = 0; i < MW_WS_EVENTS; i++) {
         if (lua_getfield(L, table, event_names[i]) == LUA_TNIL)
             lua_pop(L, 1);
         else
@@ -83,10 +92,13 @@ static void read_behaviour(lua_State *L, int self, int table, struct mw_route *r
 {
     luaL_checktype(L, table, LUA_TTABLE);
     read_settings(L, table, &route->settings);
-    read_handlers(L, table, route);
+    lua_pushvalue(L, table);
+    lua_setiuservalue(L, self, ROUTE_BEHAVIOUR);
+    if (route->users)
+        read_handlers(L, table, route);
     if (lua_getfield(L, table, "hub") != LUA_TNIL)
         route->hub = mw_hub_check(L, -1);
-    lua_setiuservalue(L, self, 1);
+    lua_setiuservalue(L, self, ROUTE_HUB);
     if (lua_getfield(L, table, "name") == LUA_TSTRING)
         strncpy(route->name, lua_tostring(L, -1), sizeof route->name - 1);
     lua_pop(L, 1);
@@ -95,7 +107,7 @@ static void read_behaviour(lua_State *L, int self, int table, struct mw_route *r
 int mw_route_new(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
-    struct mw_route *route = lua_newuserdatauv(L, sizeof *route, 1);
+    struct mw_route *route = lua_newuserdatauv(L, sizeof *route, ROUTE_VALUES);
     memset(route, 0, sizeof *route);
     route->type = ROUTE;
     for (int i = 0; i < MW_WS_EVENTS; i++)
@@ -111,6 +123,21 @@ int mw_route_update(lua_State *L)
     return 0;
 }
 
+void mw_route_bind(lua_State *L, int index, struct mw_route *route)
+{
+    if (route->users)
+        return;
+    lua_getiuservalue(L, index, ROUTE_BEHAVIOUR);
+    read_handlers(L, lua_gettop(L), route);
+    lua_pop(L, 1);
+}
+
+void mw_route_leave(lua_State *L, struct mw_route *route)
+{
+    if (--route->users == 0)
+        drop_handlers(L, route);
+}
+
 struct mw_route *mw_route_check(lua_State *L, int index)
 {
     return mw_box_check(L, index, ROUTE, sizeof(struct mw_route));
@@ -118,10 +145,7 @@ struct mw_route *mw_route_check(lua_State *L, int index)
 
 static int collect(lua_State *L)
 {
-    struct mw_route *route = mw_route_check(L, 1);
-
-    for (int i = 0; i < MW_WS_EVENTS; i++)
-        luaL_unref(L, LUA_REGISTRYINDEX, route->handlers[i]);
+    drop_handlers(L, mw_route_check(L, 1));
     return 0;
 }
 

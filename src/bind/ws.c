@@ -277,6 +277,7 @@ void mw_ws_release(struct mw_ws *ws)
     ws->runtime->socket_count--;
     luaL_unref(ws->runtime->lua, LUA_REGISTRYINDEX, ws->ref);
     ws->ref = LUA_NOREF;
+    mw_route_leave(ws->runtime->lua, ws->route);
     if (ws->joined)
         mw_hub_finished(ws->route->hub, ws->runtime);
 }
@@ -469,8 +470,12 @@ void mw_ws_anchor(lua_State *L, int index, struct mw_ws *ws)
 {
     struct mw_runtime *runtime = ws->runtime;
 
+    lua_getiuservalue(L, index, MW_WS_ROUTE);
+    mw_route_bind(L, lua_gettop(L), ws->route);
+    lua_pop(L, 1);
     lua_pushvalue(L, index);
     ws->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    ws->route->users++; /* nothing raises from here on */
     ws->next = runtime->sockets;
     ws->link = &runtime->sockets;
     if (ws->next)

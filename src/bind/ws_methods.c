@@ -79,12 +79,13 @@ bool mw_kind_check(lua_State *L, int index, const char *data, size_t len)
 /* A message that can't leave now: a client's rules may keep it, or know better why not. */
 static int unsent(lua_State *L, const struct mw_ws *ws)
 {
-    int ref = ws->route->handlers[MW_WS_UNSENT];
-
-    if (ref == LUA_NOREF)
-        return not_open(L, ws);
     lua_settop(L, 3);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+    lua_getiuservalue(L, 1, MW_WS_ROUTE);
+    lua_getiuservalue(L, -1, MW_ROUTE_BEHAVIOUR);
+    if (lua_getfield(L, -1, mw_ws_event_name(MW_WS_UNSENT)) == LUA_TNIL)
+        return not_open(L, ws);
+    lua_replace(L, 4);
+    lua_settop(L, 4);
     lua_insert(L, 1);
     lua_call(L, 3, LUA_MULTRET);
     return lua_gettop(L);
