@@ -67,6 +67,12 @@ static void look_at_clock(struct mw_engine *engine)
     engine->now_ms = uv_now(engine->loop);
 }
 
+static void look_again(struct mw_engine *engine)
+{
+    if (!engine->looks)
+        engine->looks = engine->alive / EVENTS_PER_BATCH + 1;
+}
+
 /* Where nothing was waited for: time that has gone was spent in handlers, or the process was stopped. Deadlines have passed
  * meanwhile, and what meets them lies in the sockets: those are all looked at before uv runs its timers. */
 static void look_for_sleep(struct mw_engine *engine)
@@ -78,21 +84,20 @@ static void look_for_sleep(struct mw_engine *engine)
         return;
     engine->slept_from_ms = before;
     engine->slept_until_ms = engine->now_ms;
-    if (!engine->looks)
-        engine->looks = engine->alive / EVENTS_PER_BATCH + 1;
+    look_again(engine);
 }
 
-/* After the sockets were looked at, and `count` of them, or -1, had something to say. A whole batch: there may be more. */
+/* After the sockets were looked at, and `count` of them, or -1, had something to say. A whole batch: there may be more. After
+ * a long wait they are looked at again: the process may have been stopped behind the look. */
 static void note_look(struct mw_engine *engine, int count)
 {
-    if (count >= 0 && count < EVENTS_PER_BATCH) {
-        look_at_clock(engine);
-        engine->looks = 0;
-        return;
-    }
-    look_for_sleep(engine);
-    if (count > 0 && engine->looks)
-        engine->looks--;
+    uint64_t before = engine->now_ms;
+
+    look_at_clock(engine);
+    if (engine->looks && count >= 0)
+        engine->looks = count < EVENTS_PER_BATCH ? 0 : engine->looks - 1;
+    else if (engine->now_ms - before >= SLEPT_MS)
+        look_again(engine);
 }
 
 /* How long the sockets may be waited for, in milliseconds; -1: until one has something to say. */
