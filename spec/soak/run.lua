@@ -37,8 +37,8 @@ local HANDLER_LIMIT_SECONDS = 2
 local FILE_SIZES = { 100, 20000, 700000 }
 local SETTLE_SECONDS, IDLE_SECONDS = 60, 1
 local IDLE_CPU = 0.05 -- of a core, for a timer and the look at the certificates
--- What may grow under load, and what memory may be more at rest. A short run has not seen its busiest moment: it is only judged at
--- rest, and of memory only what Lua holds, where only what is no doubt a leak is one. Sanitizers keep what is freed.
+-- What may grow under load, and what memory may be more at rest. A short run has not seen its busiest moment: it is only judged
+-- at rest, and of memory only what Lua holds, where only what is no doubt a leak is one. Sanitizers keep what is freed.
 local LONG_SECONDS = 600
 local GROWTH, REST_GROWTH, SHORT_REST_GROWTH = 0.02, 0.05, 1
 

@@ -27,10 +27,11 @@ end
 
 ---How much a series grew from its beginning to its end, by the line that fits it best.
 ---@param series number[][] pairs of time and value, in order; twelve at least
----@param allowed number what may be added over the whole time, as a share of the level, even if it is no noise
+---@param share number what may be added over the whole time, as a share of the level, even if it is no noise
+---@param floor number the same as an amount; the larger one counts
 ---@return {level: number, growth: number, noise: number, grows: boolean} verdict `growth` and `noise` in the unit of the values:
 ---  the true growth is within `growth` ± `noise`. It `grows` when it did beyond doubt, and more than may be.
-function M.of(series, allowed)
+function M.of(series, share, floor)
   assert(#series >= BLOCKS, "too few samples")
   local blocks = blocks_of(series)
   local time, level = 0, 0
@@ -50,7 +51,7 @@ function M.of(series, allowed)
   local duration = series[#series][1] - series[1][1]
   local growth = slope * duration
   local noise = STUDENT * math.sqrt(rest / (BLOCKS - 2) / spread) * duration
-  return { level = level, growth = growth, noise = noise, grows = growth > noise and growth > allowed * level }
+  return { level = level, growth = growth, noise = noise, grows = growth > noise and growth > math.max(share * level, floor) }
 end
 
 return M
