@@ -8,7 +8,7 @@ local M = {}
 local STEPS = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" }
 local WIDTH = 40 -- characters of a curve
 local MIB = 1 << 20
--- What libc keeps for itself at the end of its heap: up to twice the largest block that was ever freed, which is a file of 700 kB.
+-- What libc keeps for itself at the end of its heap: up to twice the largest block that was ever freed, a file of 700 kB.
 local KEPT_MIB = 1.4
 
 -- What is looked at: its name, where it is in a sample, its unit, and the kind of memory it is.
