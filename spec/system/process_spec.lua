@@ -35,6 +35,36 @@ describe("options", function()
     end)
   end
 
+  -- What is taken, and what is refused with the words that follow.
+  local VALUES = {
+    { "--log-level", { "error", "warning", "info" }, { "debug", "", "INFO" }, "error, warning or info" },
+    { "--log-format", { "text", "json" }, { "xml" }, "text or json" },
+    { "--handler-warning", { "0", "0.5", "1e3" }, { "-1", "x", "1s", "2000001", "nan" },
+      "a number of seconds from 0 to 2000000" },
+    { "--handler-limit", { "0", "10" }, { "ten", "inf" }, "a number of seconds from 0 to 2000000" },
+    { "--drain", { "0", "30" }, { "" }, "a number of seconds from 0 to 2000000" },
+    { "--memory-limit", { "0", "1M", "1048576", "2G", "4096K" }, { "1048575", "1023K", "1T", "1MB", "-1", "99999999999G" },
+      "bytes, with K, M or G behind the number" },
+    { "--metrics", {}, { "" }, "[HOST:]PORT, or the path of a Unix socket" },
+  }
+  for _, row in ipairs(VALUES) do
+    local name, taken, refused, words = table.unpack(row)
+
+    it("takes and refuses values of " .. name, function()
+      local script = program.write "print 'ran'"
+      for i, value in ipairs(taken) do
+        local arguments = i % 2 == 1 and { name, value, script } or { name .. "=" .. value, script }
+        assert.same({ 0, "ran" }, { program.run(arguments).code, program.run(arguments).stdout }, value)
+      end
+      for _, value in ipairs(refused) do
+        local result = program.run { name .. "=" .. value, script }
+        assert.same({ 2, "" }, { result.code, result.stdout }, value)
+        assert.truthy(result.stderr:find(("option %s must be %s"):format(name, words), 1, true), result.stderr)
+        assert.truthy(result.stderr:find(('not "%s"'):format(value), 1, true))
+      end
+    end)
+  end
+
   it("takes what follows -- for a script", function()
     local path = program.write("print(arg[0], ...)", "--version")
     local result = program.run({ "--", "--version", "x" }, { cwd = path:match "^(.*)/" })
