@@ -314,6 +314,8 @@ static void on_held_due(uv_timer_t *timer)
 
 static void on_held(void *arg)
 {
+    /* From now on, not from when this turn of the loop began. */
+    uv_update_time(((uv_timer_t *)arg)->loop);
     uv_timer_start(arg, on_held_due, HELD_MS, 0);
 }
 
