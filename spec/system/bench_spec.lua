@@ -305,7 +305,7 @@ describe("a server that misbehaves is found out when it", function()
 
   it("sends back nothing", function()
     local result = run_against({ "--seconds", "0.05", "--warmup", "0" })
-    assert_server_fault(result, "nothing came back from the server in 0.05")
+    assert_server_fault(result, "nothing came back from the server in ")
   end)
 
   it("speaks when nobody asked", function()
