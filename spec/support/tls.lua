@@ -62,7 +62,13 @@ keyUsage=critical,digitalSignature
 extendedKeyUsage=%s
 subjectAltName=%s
 END
-openssl x509 -req -in %s.csr -CA '%s.pem' -CAkey '%s.key' -set_serial %d -days %d -extfile %s.ext -out %s.pem
+days=%d
+dates="-days $days"
+# Newer ones make no certificate that ends before it begins, but take both dates.
+if [ "$days" -lt 0 ] && openssl x509 -help 2>&1 | grep -q not_after; then
+    dates="-not_before 20200101000000Z -not_after 20210101000000Z"
+fi
+openssl x509 -req -in %s.csr -CA '%s.pem' -CAkey '%s.key' -set_serial %d $dates -extfile %s.ext -out %s.pem
 ]]
 
 ---The certificate in a PEM file, as bytes.
@@ -89,7 +95,7 @@ function M.issue(directory, name, options)
   local by = M.files().ca:gsub("authority%.pem$", options.by or "authority")
   run(directory, name, ISSUE:format(directory, options.key or "ec -pkeyopt ec_paramgen_curve:prime256v1",
     options.subject or "/CN=" .. name, name, name, name, options.usage or "serverAuth",
-    options.names or "DNS:localhost", name, by, by, serial, options.days or 2, name, name))
+    options.names or "DNS:localhost", options.days or 2, name, by, by, serial, name, name))
   return {
     cert = ("%s/%s.pem"):format(directory, name),
     key = ("%s/%s.key"):format(directory, name),

@@ -87,7 +87,9 @@ static void destroyed(struct pending *pending)
         if (pending->ready)
             socket = mw_socket_new(engine, pending->takeover.fd, pending->takeover.ssl, &quiet, NULL);
         if (!socket) {
-            mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is closed");
+            /* Otherwise nobody wants it any more: its listener was closed. */
+            if (pending->ready)
+                mw_log(MW_LOG_ERROR, "not enough memory for a connection: it is closed");
             SSL_free(pending->takeover.ssl);
             close(pending->takeover.fd);
         }
