@@ -43,7 +43,7 @@ describe("options", function()
       "a number of seconds from 0 to 2000000" },
     { "--handler-limit", { "0", "10" }, { "ten", "inf" }, "a number of seconds from 0 to 2000000" },
     { "--drain", { "0", "30" }, { "" }, "a number of seconds from 0 to 2000000" },
-    { "--memory-limit", { "0", "1M", "1048576", "2G", "4096K" }, { "1048575", "1023K", "1T", "1MB", "-1", "99999999999G" },
+    { "--memory-limit", { "0", "64M", "67108864", "2G", "65536K" }, { "1048575", "1023K", "1T", "1MB", "-1", "99999999999G" },
       "bytes, with K, M or G behind the number" },
     { "--metrics", {}, { "" }, "[HOST:]PORT, or the path of a Unix socket" },
   }
