@@ -127,12 +127,10 @@ describe("a handler over its time", function()
     local child, port = start { "--handler-warning", "0.01", "--handler-limit", "0" }
     local client = visitor.connect(port)
     client:request "/bad/blocked"
-    local child_stderr
-    repeat
-      require("moonwire").sleep(0.01)
-      child_stderr = child.stderr
-    until child_stderr:find "it stands here"
-    assert.falsy(child_stderr:find "interrupted")
+    async.wait_until(function()
+      return child.stderr:find "it stands here"
+    end, "the line in the log")
+    assert.falsy(child.stderr:find "interrupted")
     child:kill "sigkill"
   end)
 
@@ -176,16 +174,15 @@ describe("a handler over its time", function()
   end)
 
   local STUCK = [[
-    local moonwire = require "moonwire"
     if tonumber(os.getenv "MOONWIRE_RESTARTS" or 0) > 0 then
-      return print '{"event":"again"}'
+      return tell "again"
     end
     moonwire.after(0.001, function() (("a"):rep(200000)):find((".-"):rep(10) .. "b") end)
   ]]
   local SHORT = { "--handler-warning", "0.01", "--handler-limit", "0.02" }
 
   it("is told of when it can't be interrupted, inside of one C function", function()
-    local child = program.spawn { SHORT[1], SHORT[2], SHORT[3], SHORT[4], program.write(STUCK) }
+    local child = program.start(STUCK, {}, SHORT)
     async.wait_until(function()
       return child.stderr:find "can't be interrupted"
     end, "the line in the log")
@@ -194,7 +191,7 @@ describe("a handler over its time", function()
   end)
 
   it("ends the process then, to be started again, under a supervisor", function()
-    local child = program.spawn { "--supervise", SHORT[1], SHORT[2], SHORT[3], SHORT[4], program.write(STUCK) }
+    local child = program.start(STUCK, {}, { "--supervise", table.unpack(SHORT) })
     child:expect "again"
     local stderr = program.expect_clean_end(child)
     assert.truthy(stderr:find "can't be interrupted: the process ends, to be started again")

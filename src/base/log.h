@@ -29,8 +29,8 @@ struct mw_log_record {
     const struct mw_log_field *fields;
     size_t field_count;
     uint64_t key; /* records of one key are limited together */
-    bool
-        lines; /* the text is an error's and may go over several lines, if for people; else only the traceback in it may */
+    /* The text is an error's and may go over several lines, if for people; otherwise only the traceback in it may. */
+    bool lines;
     bool script; /* a script's own line: many more of them may come */
 };
 

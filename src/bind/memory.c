@@ -22,7 +22,6 @@ static void refused(void *arg)
 {
     struct mw_memory *memory = arg;
 
-    memory->refusals++;
     mw_engine_at_turn_end(memory->runtime->engine, &memory->turn);
 }
 
@@ -38,7 +37,6 @@ static void clean_up(struct mw_turn_item *item)
     mw_log(MW_LOG_ERROR,
            "scripts have reached the limit of %.0f MiB of memory (--memory-limit); %.1f MiB are in use now",
            (double)memory->allocator.limit / MEBIBYTE, (double)memory->allocator.held / MEBIBYTE);
-    memory->refusals = 0;
 }
 
 void mw_memory_init(struct mw_memory *memory, struct mw_runtime *runtime, size_t limit)

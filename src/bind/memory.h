@@ -15,7 +15,6 @@ struct mw_memory {
     struct mw_turn_item turn; /* first: cleaning up after a refusal */
     struct mw_allocator allocator;
     struct mw_runtime *runtime;
-    size_t refusals; /* since the last clean-up */
 };
 
 /* `limit` in bytes; 0: none. Then lua_newstate(mw_allocator_realloc, &memory->allocator). */
